@@ -1,0 +1,37 @@
+//! The reference: what every other kernel must compute.
+
+use super::scan::{Block, CHUNK_BYTES, LANES, ScanTable};
+use super::{Bound, Kernels};
+
+pub(super) static KERNELS: Kernels = Kernels { name: "scalar", dot, squared_euclidean, dot_i8, scan };
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn squared_euclidean(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
+}
+
+fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
+    a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
+}
+
+fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32 {
+    let mut sums = [0u32; LANES];
+    for (codes, entries) in block.codes().chunks_exact(CHUNK_BYTES).zip(table.entries().chunks_exact(128)) {
+        let (low, high) = entries.split_at(CHUNK_BYTES);
+        for (at, &code) in codes.iter().enumerate() {
+            let group = at / LANES * LANES;
+            sums[at % LANES] += u32::from(low[group + usize::from(code & 15)]);
+            sums[at % LANES] += u32::from(high[group + usize::from(code >> 4)]);
+        }
+    }
+    let mut mask = 0;
+    for lane in 0..LANES {
+        let sum = table.scale() * sums[lane] as f32 + table.offset();
+        lower[lane] = bound.base + block.add()[lane] + block.mul()[lane] * sum - bound.slack * block.err()[lane];
+        mask |= u32::from(!(lower[lane] > bound.threshold)) << lane;
+    }
+    mask
+}

@@ -1,0 +1,147 @@
+//! How a store is created and opened.
+
+use crate::types::Metric;
+
+/// What an acknowledged write has survived when the call returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// On disk: it survives kill -9 and power loss. Two fsyncs a commit.
+    #[default]
+    Immediate,
+    /// In the row database's memory: a crash loses the writes since the last [`flush`](crate::Store::flush),
+    /// [`close`](crate::Store::close) or immediate commit, never a part of a batch. No fsync.
+    Buffered,
+}
+
+/// Who runs flushes and compactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Maintenance {
+    /// A worker thread of the store.
+    #[default]
+    Background,
+    /// Nobody, until [`flush`](crate::Store::flush) or [`compact`](crate::Store::compact) is called. Items that no
+    /// segment holds stay searchable, exactly and more slowly.
+    Manual,
+}
+
+/// Options of [`Store::open_with`](crate::Store::open_with).
+///
+/// The first group is fixed when the store is created; on an existing store it is only compared. The second group
+/// holds for one opening.
+///
+/// ```
+/// use understory::{Metric, Options, Store};
+/// # let dir = tempfile::tempdir().unwrap();
+/// let options = Options::new().metric(Metric::Euclidean).dimension(3);
+/// let store = Store::open_with(dir.path().join("a.understory"), options)?;
+/// assert_eq!(store.metric(), Metric::Euclidean);
+/// # Ok::<(), understory::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) metric: Option<Metric>,
+    pub(crate) dimension: Option<usize>,
+    pub(crate) create: bool,
+    pub(crate) durability: Durability,
+    pub(crate) cache_bytes: usize,
+    pub(crate) threads: usize,
+    pub(crate) maintenance: Maintenance,
+    pub(crate) segment: SegmentOptions,
+}
+
+/// How segments are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentOptions {
+    pub(crate) trees: usize,
+    pub(crate) leaf_items: usize,
+    pub(crate) refinements: usize,
+}
+
+impl Default for SegmentOptions {
+    fn default() -> Self {
+        SegmentOptions { trees: 1, leaf_items: 32, refinements: 2 }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            metric: None,
+            dimension: None,
+            create: true,
+            durability: Durability::default(),
+            cache_bytes: 64 << 20,
+            threads: 0,
+            maintenance: Maintenance::default(),
+            segment: SegmentOptions::default(),
+        }
+    }
+}
+
+impl Options {
+    /// The defaults, which fit most applications.
+    pub fn new() -> Options {
+        Options::default()
+    }
+
+    /// Created with: the metric. Default: cosine for a new store, whatever is stored for an existing one.
+    #[must_use]
+    pub fn metric(mut self, metric: Metric) -> Options {
+        self.metric = Some(metric);
+        self
+    }
+
+    /// Created with: the dimension. Default: that of the first vector inserted.
+    #[must_use]
+    pub fn dimension(mut self, dimension: usize) -> Options {
+        self.dimension = Some(dimension);
+        self
+    }
+
+    /// Whether a missing store is created. Default: true.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Options {
+        self.create = create;
+        self
+    }
+
+    /// What an acknowledged write has survived. Default: [`Durability::Immediate`].
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Options {
+        self.durability = durability;
+        self
+    }
+
+    /// Bytes of row pages kept in memory. Default: 64 MiB. Searches read maps and the delta, not this cache; raise it
+    /// only for many calls of [`get`](crate::Store::get).
+    #[must_use]
+    pub fn cache_size(mut self, bytes: usize) -> Options {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// Threads of a build and of [`search_batch`](crate::Store::search_batch). Default: 0, all cores. The built bytes
+    /// do not depend on it.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Options {
+        self.threads = threads;
+        self
+    }
+
+    /// Who runs flushes and compactions. Default: [`Maintenance::Background`].
+    #[must_use]
+    pub fn maintenance(mut self, maintenance: Maintenance) -> Options {
+        self.maintenance = maintenance;
+        self
+    }
+
+    /// Trees of a segment's forest. Default: 1. Each further tree finds more for the same effort, and costs its own
+    /// codes on disk and its own time to build.
+    #[must_use]
+    pub fn trees(mut self, trees: usize) -> Options {
+        self.segment.trees = trees;
+        self
+    }
+}
