@@ -1,12 +1,30 @@
 //! The kernels: plain arithmetic over slices, no allocation, no I/O, no knowledge of items or files.
 //!
-//! [`kernels`] picks the fastest set the processor has, once. `UNDERSTORY_KERNEL` forces one by name (`scalar`,
-//! `portable`, `avx2`, `avx512`) for tests and benchmarks.
+//! [`kernels`] picks the fastest set the processor has, once. The environment variable `UNDERSTORY_KERNEL` forces one
+//! by name (`scalar`, `portable`, `ssse3`, `avx2`, `avx512`) for tests and benchmarks; a set that the processor lacks
+//! is never used, whatever the variable says.
+//!
+//! What sets agree on: [`Kernels::dot_i8`], the integer sums of [`Kernels::scan`] and everything in `lanewise` (the
+//! Hadamard transform, the table of a query) are equal bit for bit. Sums of floats differ by rounding, because they
+//! are added in another order: by at most the length times half an epsilon, relative to the sum of magnitudes.
 
+mod dispatch;
+mod lanewise;
+mod portable;
 mod scalar;
 mod scan;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
-pub(crate) use scan::{Block, CHUNK_BYTES, CHUNK_DIMENSIONS, LANES, ScanTable, block_bytes, pad, set_code};
+#[cfg(test)]
+mod measure;
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+pub(crate) use dispatch::available;
+pub(crate) use dispatch::kernels;
+pub(crate) use scan::{Block, CHUNK_DIMENSIONS, LANES, ScanTable, block_bytes, pad, set_code};
 
 /// One set of kernels. Each function is safe to call because the set exists only where the processor has it.
 pub(crate) struct Kernels {
@@ -16,6 +34,10 @@ pub(crate) struct Kernels {
     squared_euclidean: fn(&[f32], &[f32]) -> f32,
     dot_i8: fn(&[i8], &[i8]) -> i32,
     scan: fn(&Block<'_>, &ScanTable, Bound, &mut [f32; LANES]) -> u32,
+    fill: fn(&[f32], &mut [u8]) -> lanewise::Quantised,
+    hadamard: fn(&mut [f32]),
+    multiply: fn(&mut [f32], &[f32]),
+    add_assign: fn(&mut [f32], &[f32]),
 }
 
 /// What a scan compares with: lane `i` passes unless `base + add[i] + mul[i] * S - slack * err[i] > threshold`, where
@@ -40,27 +62,57 @@ impl Kernels {
         (self.squared_euclidean)(a, b)
     }
 
-    /// The exact inner product of two vectors of bytes.
+    /// The exact inner product of two vectors of bytes, of at most 65,536 components (so that 32 bits hold it).
     pub(crate) fn dot_i8(&self, a: &[i8], b: &[i8]) -> i32 {
         assert_eq!(a.len(), b.len(), "vectors of one length");
+        assert!(a.len() <= 65_536, "a sum that 32 bits hold");
         (self.dot_i8)(a, b)
     }
 
     /// Scans a block of [`LANES`] codes: writes each lane's lower bound and returns the mask of the lanes that pass.
-    /// A lane passes unless its bound is known to be above the threshold, so NaN passes.
-    pub(crate) fn scan(
-        &self,
-        block: &Block<'_>,
-        table: &ScanTable,
-        bound: Bound,
-        lower: &mut [f32; LANES],
-    ) -> u32 {
+    /// A lane passes unless its bound is known to be above the threshold, so NaN passes, and so does an empty lane as
+    /// long as the threshold is infinite.
+    ///
+    /// Bounds differ between sets by rounding: by less than 4 epsilons of the sum of the magnitudes of their terms.
+    pub(crate) fn scan(&self, block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32 {
         assert_eq!(block.codes().len() * 2, table.entries().len(), "a block and a table of one dimension");
         (self.scan)(block, table, bound, lower)
     }
+
+    /// Applies the Hadamard transform in place, divided by the root of the length, so that it keeps norms and is its
+    /// own inverse. The length is a power of two.
+    pub(crate) fn hadamard(&self, values: &mut [f32]) {
+        assert!(values.len().is_power_of_two(), "a length that is a power of two");
+        (self.hadamard)(values);
+    }
+
+    /// Multiplies each value by its factor, such as a sign.
+    pub(crate) fn multiply(&self, values: &mut [f32], factors: &[f32]) {
+        assert_eq!(values.len(), factors.len(), "vectors of one length");
+        (self.multiply)(values, factors);
+    }
+
+    /// Adds a vector to a sum of vectors.
+    pub(crate) fn add_assign(&self, sum: &mut [f32], vector: &[f32]) {
+        assert_eq!(sum.len(), vector.len(), "vectors of one length");
+        (self.add_assign)(sum, vector);
+    }
+
+    /// Quantises a rotated query into the entries of its table: 4 bytes a component.
+    fn fill(&self, query: &[f32], entries: &mut [u8]) -> lanewise::Quantised {
+        assert_eq!(query.len() % CHUNK_DIMENSIONS, 0, "whole chunks");
+        assert_eq!(query.len() * 4, entries.len(), "16 entries for each group of four components");
+        (self.fill)(query, entries)
+    }
 }
 
-/// The kernels of this processor.
-pub(crate) fn kernels() -> &'static Kernels {
-    &scalar::KERNELS
+/// Asks for the cache lines of a slice that is read soon, at most the first 8 KiB: beyond that the hardware's own
+/// prefetching has caught up, and more requests than it can hold in flight only wait.
+pub(crate) fn prefetch(bytes: &[u8]) {
+    const MOST: usize = 8192;
+    let bytes = &bytes[..bytes.len().min(MOST)];
+    #[cfg(target_arch = "x86_64")]
+    x86_64::prefetch(bytes);
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
 }

@@ -1,9 +1,19 @@
 //! The reference: what every other kernel must compute.
 
 use super::scan::{Block, CHUNK_BYTES, LANES, ScanTable};
-use super::{Bound, Kernels};
+use super::{Bound, Kernels, lanewise};
 
-pub(super) static KERNELS: Kernels = Kernels { name: "scalar", dot, squared_euclidean, dot_i8, scan };
+pub(super) static KERNELS: Kernels = Kernels {
+    name: "scalar",
+    dot,
+    squared_euclidean,
+    dot_i8,
+    scan,
+    fill: lanewise::fill,
+    hadamard,
+    multiply: lanewise::multiply,
+    add_assign: lanewise::add_assign,
+};
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
@@ -31,7 +41,22 @@ fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LA
     for lane in 0..LANES {
         let sum = table.scale() * sums[lane] as f32 + table.offset();
         lower[lane] = bound.base + block.add()[lane] + block.mul()[lane] * sum - bound.slack * block.err()[lane];
-        mask |= u32::from(!(lower[lane] > bound.threshold)) << lane;
+        let above = lower[lane] > bound.threshold;
+        mask |= u32::from(!above) << lane;
     }
     mask
+}
+
+fn hadamard(values: &mut [f32]) {
+    let root = 1.0 / (values.len() as f32).sqrt();
+    values.iter_mut().for_each(|value| *value *= root);
+    let mut half = 1;
+    while half < values.len() {
+        for block in values.chunks_exact_mut(half * 2) {
+            for at in 0..half {
+                (block[at], block[at + half]) = (block[at] + block[at + half], block[at] - block[at + half]);
+            }
+        }
+        half *= 2;
+    }
 }

@@ -1,0 +1,139 @@
+//! Kernels without sums across lanes, written once as loops that the compiler turns into vector code: each set
+//! compiles them for its own instructions. Every operation is a single addition, multiplication or comparison in a
+//! fixed order, so that all sets give the same bits.
+
+use super::scan::CHUNK_DIMENSIONS;
+
+/// Values in the innermost piece of a transform, which is done in registers.
+const PIECE: usize = 16;
+/// Groups of four dimensions in a chunk.
+const GROUPS: usize = CHUNK_DIMENSIONS / 4;
+/// Bytes of table entries for a chunk.
+const ENTRIES: usize = GROUPS * 16;
+/// Added to a float32 of 0 to 255, it leaves the nearest integer in the lowest byte (2^23).
+const ROUND: f32 = 8_388_608.0;
+
+/// What turns the integer sums of a table's entries back into sums of the query's components.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Quantised {
+    /// The step of the quantisation.
+    pub(super) scale: f32,
+    /// The smallest sum there can be.
+    pub(super) offset: f32,
+}
+
+/// The Hadamard transform in place, divided by the root of the length, which is a power of two. Stages ascend: the
+/// first adds and subtracts neighbours, the last the two halves.
+#[inline(always)]
+pub(super) fn hadamard(values: &mut [f32]) {
+    let length = values.len();
+    let root = 1.0 / (length as f32).sqrt();
+    let mut half = 1;
+    if length >= PIECE {
+        for piece in values.as_chunks_mut::<PIECE>().0 {
+            let scaled = piece.map(|value| value * root);
+            *piece = stage::<8>(stage::<4>(stage::<2>(stage::<1>(scaled))));
+        }
+        half = PIECE;
+        while half * 4 <= length {
+            values.chunks_exact_mut(half * 4).for_each(two_stages);
+            half *= 4;
+        }
+    } else {
+        values.iter_mut().for_each(|value| *value *= root);
+    }
+    while half < length {
+        values.chunks_exact_mut(half * 2).for_each(one_stage);
+        half *= 2;
+    }
+}
+
+/// A stage within a piece: the sum and the difference of each two values `HALF` apart.
+#[inline(always)]
+fn stage<const HALF: usize>(values: [f32; PIECE]) -> [f32; PIECE] {
+    let signs: [f32; PIECE] = std::array::from_fn(|at| if at & HALF == 0 { 1.0 } else { -1.0 });
+    let partners: [f32; PIECE] = std::array::from_fn(|at| values[at ^ HALF]);
+    std::array::from_fn(|at| partners[at] + values[at] * signs[at])
+}
+
+/// The sums and the differences of the halves of a block.
+#[inline(always)]
+fn one_stage(block: &mut [f32]) {
+    let (low, high) = block.split_at_mut(block.len() / 2);
+    for (low, high) in low.iter_mut().zip(high) {
+        (*low, *high) = (*low + *high, *low - *high);
+    }
+}
+
+/// Two stages in one pass over the quarters of a block: neighbours, then the first with the third and so on.
+#[inline(always)]
+fn two_stages(block: &mut [f32]) {
+    let (low, high) = block.split_at_mut(block.len() / 2);
+    let (first, second) = low.split_at_mut(low.len() / 2);
+    let (third, fourth) = high.split_at_mut(high.len() / 2);
+    for (((first, second), third), fourth) in first.iter_mut().zip(second).zip(third).zip(fourth) {
+        let (a, b) = (*first + *second, *first - *second);
+        let (c, d) = (*third + *fourth, *third - *fourth);
+        (*first, *second, *third, *fourth) = (a + c, b + d, a - c, b - d);
+    }
+}
+
+/// Multiplies each value by its factor.
+#[inline(always)]
+pub(super) fn multiply(values: &mut [f32], factors: &[f32]) {
+    for (value, factor) in values.iter_mut().zip(factors) {
+        *value *= factor;
+    }
+}
+
+/// Adds a vector to a sum.
+#[inline(always)]
+pub(super) fn add_assign(sum: &mut [f32], vector: &[f32]) {
+    for (sum, component) in sum.iter_mut().zip(vector) {
+        *sum += component;
+    }
+}
+
+/// Writes the table entries of a query: for each group of four components and each of its 16 codes the signed sum,
+/// less the smallest one, in steps of one scale that takes the widest group to 255.
+#[inline(always)]
+pub(super) fn fill(query: &[f32], entries: &mut [u8]) -> Quantised {
+    let chunks = query.as_chunks::<CHUNK_DIMENSIONS>().0;
+    let (mut widest, mut total) = ([0.0f32; GROUPS], [0.0f32; GROUPS]);
+    for chunk in chunks {
+        let spreads = spreads(chunk);
+        widest = std::array::from_fn(|at| if spreads[at] > widest[at] { spreads[at] } else { widest[at] });
+        total = std::array::from_fn(|at| total[at] + spreads[at]);
+    }
+    let widest = widest.into_iter().fold(0.0, f32::max);
+    let scale = (2.0 * widest / 255.0).max(f32::MIN_POSITIVE);
+    let steps = 1.0 / scale;
+    for (chunk, entries) in chunks.iter().zip(entries.as_chunks_mut::<ENTRIES>().0) {
+        let scaled = chunk.map(|component| component * steps);
+        let spreads = spreads(&scaled);
+        for (at, (group, spread)) in scaled.as_chunks::<4>().0.iter().zip(spreads).enumerate() {
+            let start = at % 2 * (ENTRIES / 2) + at / 2 * 16;
+            entries[start..start + 16].copy_from_slice(&codes_of(group, spread));
+        }
+    }
+    Quantised { scale, offset: -total.into_iter().sum::<f32>() }
+}
+
+/// The sum of magnitudes of each group of a chunk.
+#[inline(always)]
+fn spreads(chunk: &[f32; CHUNK_DIMENSIONS]) -> [f32; GROUPS] {
+    let magnitude = |at: usize| chunk[at].abs();
+    std::array::from_fn(|at| {
+        (magnitude(4 * at) + magnitude(4 * at + 1)) + (magnitude(4 * at + 2) + magnitude(4 * at + 3))
+    })
+}
+
+/// The 16 entries of a group whose components are in steps of the scale.
+#[inline(always)]
+fn codes_of(group: &[f32; 4], spread: f32) -> [u8; 16] {
+    let [a, b, c, d] = *group;
+    let low = [-a - b, a - b, b - a, a + b];
+    let high = [-c - d, c - d, d - c, c + d].map(|sum| sum + spread);
+    let sums: [f32; 16] = std::array::from_fn(|code| high[code / 4] + low[code % 4]);
+    sums.map(|sum| (sum + ROUND).to_bits() as u8)
+}

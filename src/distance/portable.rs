@@ -1,0 +1,134 @@
+//! Kernels for any processor, through the types of `wide`: NEON on aarch64, whatever the build enables elsewhere.
+
+use wide::{f32x8, i16x16, i32x8, u8x16, u16x8};
+
+use super::scan::{Block, CHUNK_BYTES, LANES, ScanTable, WIDEN_CHUNKS};
+use super::{Bound, Kernels, lanewise};
+
+pub(super) static KERNELS: Kernels = SET;
+
+/// The set, for others to build on.
+pub(super) const SET: Kernels = Kernels {
+    name: "portable",
+    dot,
+    squared_euclidean,
+    dot_i8,
+    scan,
+    fill: lanewise::fill,
+    hadamard: lanewise::hadamard,
+    multiply: lanewise::multiply,
+    add_assign: lanewise::add_assign,
+};
+
+/// Floats in a vector of `wide`.
+const WIDTH: usize = 8;
+/// Vectors in a step of a sum: as many additions are in flight at once.
+const STEP: usize = 4;
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    sum_of_pairs(a, b, |a, b, sum| a.mul_add(b, sum), |a, b| a * b)
+}
+
+fn squared_euclidean(a: &[f32], b: &[f32]) -> f32 {
+    let square = |a: f32x8, b: f32x8, sum| {
+        let difference = a - b;
+        difference.mul_add(difference, sum)
+    };
+    sum_of_pairs(a, b, square, |a, b| (a - b) * (a - b))
+}
+
+/// Sums a term over the pairs of components: `add` adds the terms of a vector to a sum, `term` is that of the tail.
+#[inline(always)]
+fn sum_of_pairs(
+    a: &[f32],
+    b: &[f32],
+    add: impl Fn(f32x8, f32x8, f32x8) -> f32x8,
+    term: impl Fn(f32, f32) -> f32,
+) -> f32 {
+    let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<WIDTH>(), b.as_chunks::<WIDTH>());
+    let ((a_steps, a_rest), (b_steps, b_rest)) = (a.as_chunks::<STEP>(), b.as_chunks::<STEP>());
+    let mut sums = [f32x8::ZERO; STEP];
+    for (a, b) in a_steps.iter().zip(b_steps) {
+        sums = std::array::from_fn(|at| add(f32x8::new(a[at]), f32x8::new(b[at]), sums[at]));
+    }
+    for ((a, b), sum) in a_rest.iter().zip(b_rest).zip(&mut sums) {
+        *sum = add(f32x8::new(*a), f32x8::new(*b), *sum);
+    }
+    let tail = a_tail.iter().zip(b_tail).map(|(a, b)| term(*a, *b)).sum::<f32>();
+    ((sums[0] + sums[1]) + (sums[2] + sums[3])).reduce_add() + tail
+}
+
+fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
+    let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    let mut sum = i32x8::ZERO;
+    for (a, b) in a.iter().zip(b) {
+        sum += i16x16::from_i8x16((*a).into()).dot(i16x16::from_i8x16((*b).into()));
+    }
+    let tail = a_tail.iter().zip(b_tail).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>();
+    sum.reduce_add() + tail
+}
+
+fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32 {
+    scan_with(block, table, bound, lower, u8x16::shuffle)
+}
+
+/// Scans a block with a way to look up 16 bytes: `shuffle` gets the entries of a group and the codes of the lanes.
+#[inline(always)]
+pub(super) fn scan_with(
+    block: &Block<'_>,
+    table: &ScanTable,
+    bound: Bound,
+    lower: &mut [f32; LANES],
+    shuffle: impl Fn(u8x16, u8x16) -> u8x16,
+) -> u32 {
+    let sums = sums(block.codes(), table.entries(), shuffle);
+    let (scale, offset) = (f32x8::splat(table.scale()), f32x8::splat(table.offset()));
+    let [base, slack, threshold] = [bound.base, bound.slack, bound.threshold].map(f32x8::splat);
+    let mut above = 0;
+    for half in 0..LANES / WIDTH {
+        let lanes = half * WIDTH..(half + 1) * WIDTH;
+        let sum = f32x8::from_i32x8(i32x8::from(&sums[lanes.clone()])).mul_add(scale, offset);
+        let bounds = f32x8::from(&block.add()[lanes.clone()]) + base;
+        let bounds = f32x8::from(&block.mul()[lanes.clone()]).mul_add(sum, bounds);
+        let bounds = bounds - f32x8::from(&block.err()[lanes.clone()]) * slack;
+        lower[lanes.clone()].copy_from_slice(bounds.as_array());
+        above |= bounds.simd_gt(threshold).to_bitmask() << lanes.start;
+    }
+    !above & 0xffff
+}
+
+/// The sum of the entries that each lane's code selects.
+///
+/// Two lanes share a 16-bit word: it sums the word as it is (the even lane plus 256 times the odd one, modulo 65,536)
+/// and its upper half (the odd lane), and the even lane is what is left.
+#[inline(always)]
+fn sums(codes: &[u8], entries: &[u8], shuffle: impl Fn(u8x16, u8x16) -> u8x16) -> [i32; LANES] {
+    let mut totals = [0; LANES];
+    let codes = codes.as_chunks::<CHUNK_BYTES>().0.chunks(WIDEN_CHUNKS);
+    let entries = entries.as_chunks::<{ 2 * CHUNK_BYTES }>().0.chunks(WIDEN_CHUNKS);
+    for (codes, entries) in codes.zip(entries) {
+        let (mut words, mut odd) = ([u16x8::ZERO; 2], [u16x8::ZERO; 2]);
+        for (codes, entries) in codes.iter().zip(entries) {
+            let (codes, entries) = (codes.as_chunks::<LANES>().0, entries.as_chunks::<16>().0);
+            for (at, codes) in codes.iter().enumerate() {
+                let codes = u8x16::new(*codes);
+                let low = shuffle(u8x16::new(entries[at]), codes & u8x16::splat(15));
+                let high_codes: u16x8 = bytemuck::cast::<u8x16, u16x8>(codes) >> 4;
+                let high_codes: u8x16 = bytemuck::cast(high_codes);
+                let high = shuffle(u8x16::new(entries[at + 4]), high_codes & u8x16::splat(15));
+                for (half, found) in [low, high].into_iter().enumerate() {
+                    let found: u16x8 = bytemuck::cast(found);
+                    words[half] += found;
+                    odd[half] += found >> 8;
+                }
+            }
+        }
+        let odd: u16x8 = odd[0] + odd[1];
+        let even: u16x8 = words[0] + words[1] - (odd << 8);
+        let (even, odd) = (even.to_array(), odd.to_array());
+        for (lane, total) in totals.iter_mut().enumerate() {
+            *total += i32::from(if lane % 2 == 0 { even[lane / 2] } else { odd[lane / 2] });
+        }
+    }
+    totals
+}

@@ -1,0 +1,70 @@
+//! Kernels for x86-64 with vector extensions. A set is reachable only through the function here that checks, at run
+//! time, for every feature its functions are compiled with: that is the proof that calling them is sound.
+#![allow(unsafe_code, reason = "vector loads and stores, and calls of functions that need features of the processor")]
+
+mod avx2;
+mod avx512;
+mod ssse3;
+
+use super::Kernels;
+
+/// The kernels for SSSE3, if the processor has it.
+pub(super) fn ssse3() -> Option<&'static Kernels> {
+    std::arch::is_x86_feature_detected!("ssse3").then_some(&ssse3::KERNELS)
+}
+
+/// The kernels for AVX2 and FMA, if the processor and the system have them.
+pub(super) fn avx2() -> Option<&'static Kernels> {
+    let has = std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
+    has.then_some(&avx2::KERNELS)
+}
+
+/// The kernels for AVX-512 (F, BW, VL, DQ), if the processor and the system have them.
+pub(super) fn avx512() -> Option<&'static Kernels> {
+    let has = avx2().is_some()
+        && std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512vl")
+        && std::arch::is_x86_feature_detected!("avx512dq");
+    has.then_some(&avx512::KERNELS)
+}
+
+/// Asks for every cache line of a slice, wherever in a line it starts and ends.
+pub(super) fn prefetch(bytes: &[u8]) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    for byte in bytes.iter().step_by(64).chain(bytes.last()) {
+        // SAFETY: SSE is part of x86-64, and a prefetch of any address is a hint that never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast()) }
+    }
+}
+
+/// Defines a set of kernels from the functions of the same names in the module `vectors`, which need the features that
+/// the set's door in this module detects.
+macro_rules! kernel_set {
+    ($name:literal) => {
+        pub(super) static KERNELS: $crate::distance::Kernels = {
+            use $crate::distance::lanewise::Quantised;
+            use $crate::distance::scan::{Block, LANES, ScanTable};
+            use $crate::distance::{Bound, Kernels};
+            $crate::distance::x86_64::kernel_set! { @enter
+                fn dot(a: &[f32], b: &[f32]) -> f32;
+                fn squared_euclidean(a: &[f32], b: &[f32]) -> f32;
+                fn dot_i8(a: &[i8], b: &[i8]) -> i32;
+                fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32;
+                fn fill(query: &[f32], entries: &mut [u8]) -> Quantised;
+                fn hadamard(values: &mut [f32]) -> ();
+                fn multiply(values: &mut [f32], factors: &[f32]) -> ();
+                fn add_assign(sum: &mut [f32], vector: &[f32]) -> ();
+            }
+            Kernels { name: $name, dot, squared_euclidean, dot_i8, scan, fill, hadamard, multiply, add_assign }
+        };
+    };
+    (@enter $(fn $function:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
+        $(fn $function($($argument: $type),*) -> $result {
+            // SAFETY: this function is reachable only through the set, and the set only through the function of
+            // `x86_64` that has found all of the features on this processor.
+            unsafe { vectors::$function($($argument),*) }
+        })*
+    };
+}
+use kernel_set;
