@@ -56,12 +56,6 @@ impl<'a> Reader<'a> {
         Ok(f32::from_le_bytes(self.array()?))
     }
 
-    /// A `u32` length and as many bytes.
-    pub(crate) fn block(&mut self) -> Result<&'a [u8], Malformed> {
-        let len = self.u32()? as usize;
-        self.take(len)
-    }
-
     pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
@@ -109,11 +103,6 @@ mod tests {
         assert_eq!((error.expected.as_str(), error.found.as_str()), ("8 more bytes", "1 bytes before the end"));
         assert_eq!(reader.u8(), Ok(9));
         assert_eq!(reader.finish(), Ok(()));
-    }
-
-    #[test]
-    fn a_length_that_runs_past_the_end_is_an_error() {
-        assert!(Reader::new(&[255, 255, 255, 255, 0]).block().is_err());
     }
 
     #[test]

@@ -62,8 +62,8 @@ pub enum Error {
     UnsupportedFormat {
         /// The file.
         path: PathBuf,
-        /// The format version it names.
-        found: u32,
+        /// The version or the features it names.
+        found: String,
         /// The newest version this build reads.
         supported: u32,
     },
@@ -203,11 +203,9 @@ impl fmt::Display for Error {
             Error::NotAStore { path, found } => {
                 write!(f, "expected a store at {}, found {found}", path.display())
             }
-            Error::UnsupportedFormat { path, found, supported } => write!(
-                f,
-                "{} has format version {found}; this build reads versions up to {supported}",
-                path.display()
-            ),
+            Error::UnsupportedFormat { path, found, supported } => {
+                write!(f, "{} has {found}; this build reads format versions up to {supported}", path.display())
+            }
             Error::Corrupt(corruption) => corruption.fmt(f),
             Error::Io { action, path, source } => write!(f, "could not {action} {}: {source}", path.display()),
             Error::Storage { action, source } => write!(f, "could not {action}: {source}"),

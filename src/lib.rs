@@ -1,12 +1,11 @@
-//! Work in progress.
-
-#[cfg(target_endian = "big")]
-compile_error!("understory maps little-endian files; big-endian targets are not supported");
+//! Under construction: an embedded, persistent vector store.
 
 mod bytes;
 mod distance;
 mod error;
 mod fs;
+mod items;
+mod metadata;
 mod options;
 mod types;
 mod vector;
@@ -15,3 +14,4 @@ pub use error::{Corruption, Error, Result, VectorFault};
 pub use options::{Durability, Maintenance, Options};
 pub use types::{Id, MAX_DIMENSION, MAX_ID_BYTES, Metric};
 pub use vector::Vector;
+pub use metadata::{Metadata, Value};

@@ -1,11 +1,13 @@
 //! Every call to the file system but those of the row database: nothing else creates, syncs, renames, lists or
 //! removes. Published files are never renamed onto and never written again.
 
+mod crash;
 mod map;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
+pub(crate) use crash::crash_point;
 pub(crate) use map::Map;
 
 use crate::error::{Error, Result};

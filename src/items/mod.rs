@@ -1,0 +1,165 @@
+//! The rows of a store in one redb file: items, their ids, which are dead, and the manifest's rows as bytes.
+//!
+//! This layer owns `docs/format.md` section 1 and nothing else: it knows no segments, searches or threads, and no redb
+//! type leaves it. Its invariants, which [`ReadRows::verify`] checks:
+//! - an item is live exactly if `ids` maps its id to its sequence number, and then its row is in `fresh` or in one
+//!   block of `packed`, never in both;
+//! - a row of `packed` that is not live has its bit in `dead`, and no row of `fresh` has;
+//! - blocks do not overlap, and no row of `fresh` lies between the first and the last row of a block.
+
+mod block;
+mod check;
+mod copy;
+mod dead;
+mod faults;
+mod meta;
+mod pack;
+mod read;
+mod row;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::ReadableDatabase;
+
+pub(crate) use dead::DeadSet;
+pub(crate) use meta::{Counters, EffortRow, StoreRow};
+pub(crate) use read::ReadRows;
+pub(crate) use row::{NewRow, RowRef};
+pub(crate) use write::WriteRows;
+
+use crate::error::{Error, Result};
+use crate::fs;
+use crate::options::Durability;
+use faults::{Guarded, contained};
+use meta::FORMAT_VERSION;
+
+/// One row file, open for reading and writing.
+pub(crate) struct Database {
+    path: Arc<Path>,
+    /// Shared with readers: redb ends their reads when it closes.
+    redb: Guarded<Arc<redb::Database>>,
+}
+
+impl Database {
+    /// Creates the file with the store's row and no items. It is whole or it is not there: it gets its name when it is
+    /// durable.
+    pub(crate) fn create(path: &Path, store: &StoreRow, cache_bytes: usize) -> Result<Database> {
+        Database::create_with(path, cache_bytes, |database| {
+            let mut rows = database.begin_write(Durability::Immediate)?;
+            rows.set_store(store)?;
+            rows.set_counters(Counters::INITIAL)?;
+            rows.commit()
+        })?;
+        Database::open(path, cache_bytes)
+    }
+
+    /// Creates a file under a temporary name, lets `fill` write its rows, and publishes it.
+    fn create_with(path: &Path, cache_bytes: usize, fill: impl FnOnce(&Database) -> Result<()>) -> Result<()> {
+        let temporary = temporary_name(path);
+        // What a crash left behind; the store's lock keeps others away.
+        fs::remove(&temporary)?;
+        let outcome = Database::fill_temporary(&temporary, cache_bytes, fill).and_then(|()| {
+            let file = std::fs::OpenOptions::new()
+                .write(true)
+                .open(&temporary)
+                .map_err(|source| Error::io("open", &temporary, source))?;
+            fs::sync_file(&file, &temporary)?;
+            drop(file);
+            fs::crash_point("row file written");
+            fs::publish(&temporary, path)
+        });
+        if let Err(error) = outcome {
+            // The first failure is what the caller must hear of; whatever stays behind is swept at the next open.
+            let _ = fs::remove(&temporary);
+            return Err(error);
+        }
+        fs::crash_point("row file named");
+        fs::sync_dir(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    }
+
+    fn fill_temporary(
+        temporary: &Path,
+        cache_bytes: usize,
+        fill: impl FnOnce(&Database) -> Result<()>,
+    ) -> Result<()> {
+        let redb = contained(temporary, "create", || builder(cache_bytes).create(temporary))?;
+        let database = Database { path: temporary.into(), redb: Guarded::new(Arc::new(redb)) };
+        let transaction = contained(temporary, "begin writing", || database.redb.begin_write())?;
+        let rows = WriteRows::new(&database.path, transaction);
+        rows.create_tables()?;
+        rows.commit()?;
+        fill(&database)?;
+        database.close()
+    }
+
+    /// Opens a file that was created before.
+    pub(crate) fn open(path: &Path, cache_bytes: usize) -> Result<Database> {
+        let redb = contained(path, "open", || builder(cache_bytes).open(path))?;
+        let database = Database { path: path.into(), redb: Guarded::new(Arc::new(redb)) };
+        let rows = database.begin_read()?;
+        let format = rows.format()?;
+        if format.version != FORMAT_VERSION || format.incompatible != 0 {
+            let found = format!("format version {}, features {:#x}", format.version, format.incompatible);
+            return Err(Error::UnsupportedFormat { path: path.to_owned(), found, supported: FORMAT_VERSION });
+        }
+        rows.store()?;
+        rows.counters()?;
+        drop(rows);
+        Ok(database)
+    }
+
+    /// A consistent view. It stays readable when the database is dropped, and keeps its file open.
+    pub(crate) fn begin_read(&self) -> Result<ReadRows> {
+        let transaction = contained(&self.path, "begin reading", || self.redb.begin_read())?;
+        ReadRows::new(&self.path, &transaction, &self.redb)
+    }
+
+    /// The one write transaction at a time; waits for another to end.
+    pub(crate) fn begin_write(&self, durability: Durability) -> Result<WriteRows> {
+        let mut transaction = contained(&self.path, "begin writing", || self.redb.begin_write())?;
+        let stored = match durability {
+            Durability::Immediate => redb::Durability::Immediate,
+            Durability::Buffered => redb::Durability::None,
+        };
+        contained(&self.path, "begin writing", || transaction.set_durability(stored))?;
+        // So that opening after a crash takes milliseconds, whatever the size.
+        transaction.set_quick_repair(durability == Durability::Immediate);
+        Ok(WriteRows::new(&self.path, transaction))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Closes the file and reports what a drop would hide. While a [`ReadRows`] lives the file stays open, and closes
+    /// with the last of them.
+    pub(crate) fn close(self) -> Result<()> {
+        match self.redb.into_inner().and_then(Arc::into_inner) {
+            Some(redb) => contained(&self.path, "close", || redb.close()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn builder(cache_bytes: usize) -> redb::Builder {
+    let mut builder = redb::Builder::new();
+    builder.set_cache_size(cache_bytes);
+    builder
+}
+
+fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
+}

@@ -1,0 +1,111 @@
+//! The bytes of one row: id, metadata and vector, with a checksum that binds them to their sequence number.
+
+use super::tables::mismatch;
+use crate::bytes::{Malformed, Reader, checksum, floats, put_floats};
+use crate::types::Id;
+
+const FLOAT32: u8 = 1;
+const HEADER_BYTES: usize = 12;
+const CHECKSUM_BYTES: usize = 4;
+
+/// A row to be written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewRow<'a> {
+    pub(crate) sequence: u64,
+    pub(crate) id: &'a Id,
+    pub(crate) metadata: &'a [u8],
+    pub(crate) vector: &'a [f32],
+}
+
+/// A row that was read, checksum checked.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) id: Id,
+    pub(crate) metadata: Vec<u8>,
+    pub(crate) vector: Vec<f32>,
+}
+
+/// A row on its page, checksum checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowRef<'a> {
+    pub(crate) sequence: u64,
+    /// The stored form.
+    pub(crate) id: &'a [u8],
+    pub(crate) metadata: &'a [u8],
+    vector: &'a [u8],
+    /// The whole row as it is stored.
+    pub(super) stored: &'a [u8],
+}
+
+impl<'a> RowRef<'a> {
+    pub(crate) fn dimension(&self) -> usize {
+        self.vector.len() / 4
+    }
+
+    pub(crate) fn components(&self) -> impl Iterator<Item = f32> + 'a {
+        floats(self.vector)
+    }
+
+    /// Puts the vector in place of what `out` holds.
+    pub(crate) fn vector_into(&self, out: &mut Vec<f32>) {
+        out.clear();
+        out.extend(self.components());
+    }
+
+    /// Reads a row and checks its checksum.
+    pub(super) fn decode(sequence: u64, bytes: &'a [u8]) -> Result<RowRef<'a>, Malformed> {
+        let Some((covered, &found)) = bytes.split_last_chunk::<CHECKSUM_BYTES>() else {
+            return Err(Malformed { expected: "a row".into(), found: format!("{} bytes", bytes.len()) });
+        };
+        let (expected, found) = (row_checksum(sequence, covered), u32::from_le_bytes(found));
+        if expected != found {
+            return Err(mismatch(expected, found));
+        }
+        let mut reader = Reader::new(covered);
+        let kind = [reader.u8()?, reader.u8()?];
+        if kind != [FLOAT32, 0] {
+            let expected = format!("element type {FLOAT32} and a zero");
+            return Err(Malformed { expected, found: format!("{} and {}", kind[0], kind[1]) });
+        }
+        let id_bytes = usize::from(reader.u16()?);
+        let metadata_bytes = reader.u32()? as usize;
+        let vector_bytes = (reader.u32()? as usize).saturating_mul(4);
+        let row = RowRef {
+            sequence,
+            id: reader.take(id_bytes)?,
+            metadata: reader.take(metadata_bytes)?,
+            vector: reader.take(vector_bytes)?,
+            stored: bytes,
+        };
+        reader.finish()?;
+        Ok(row)
+    }
+
+    pub(super) fn to_row(self) -> Result<Row, Malformed> {
+        Ok(Row { id: decode_id(self.id)?, metadata: self.metadata.to_vec(), vector: self.components().collect() })
+    }
+}
+
+pub(super) fn decode_id(bytes: &[u8]) -> Result<Id, Malformed> {
+    Id::decode(bytes)
+        .ok_or_else(|| Malformed { expected: "a stored id".into(), found: format!("{} other bytes", bytes.len()) })
+}
+
+/// Puts the row's bytes in place of what `out` holds. Ids, metadata and vectors were measured at the edge of the
+/// store: their lengths fit their fields.
+pub(super) fn encode(row: &NewRow<'_>, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(&[FLOAT32, 0, 0, 0]);
+    out.extend_from_slice(&(row.metadata.len() as u32).to_le_bytes());
+    out.extend_from_slice(&(row.vector.len() as u32).to_le_bytes());
+    row.id.encode(out);
+    let id_bytes = (out.len() - HEADER_BYTES) as u16;
+    out[2..4].copy_from_slice(&id_bytes.to_le_bytes());
+    out.extend_from_slice(row.metadata);
+    put_floats(out, row.vector);
+    out.extend_from_slice(&row_checksum(row.sequence, out).to_le_bytes());
+}
+
+fn row_checksum(sequence: u64, covered: &[u8]) -> u32 {
+    checksum(&[b"row", &[0], &sequence.to_le_bytes(), covered])
+}
