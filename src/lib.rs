@@ -1,12 +1,14 @@
 //! Under construction: an embedded, persistent vector store.
 
 mod bytes;
+mod code;
 mod distance;
 mod error;
 mod fs;
 mod items;
 mod metadata;
 mod options;
+mod segment;
 mod types;
 mod vector;
 
