@@ -1,0 +1,178 @@
+//! What keeps a store in shape: flushes, compactions, packing, and giving disk space back.
+//!
+//! One job at a time, on the worker's thread or on that of whoever calls `flush` or `compact`. A job reads from a view,
+//! works without the writer's lock, and takes it only to commit. A failure changes nothing and is reported.
+
+mod build;
+mod policy;
+mod tidy;
+mod worker;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use policy::{DeltaState, Demand, PartState};
+pub(crate) use policy::{FLUSH_BYTES, FLUSH_ITEMS};
+pub(crate) use worker::Worker;
+
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::snapshot::{Shared, View};
+
+/// What a compaction is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Building a segment.
+    Building,
+    /// Measuring how far searches must scan.
+    Measuring,
+    /// Moving rows into blocks.
+    Packing,
+    /// Giving unused disk space back.
+    Reclaiming,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Stage::Building => "building a segment",
+            Stage::Measuring => "measuring searches",
+            Stage::Packing => "packing rows",
+            Stage::Reclaiming => "giving disk space back",
+        })
+    }
+}
+
+/// Called with what is being done and how far it is; returns whether to go on.
+pub(crate) type Progress<'a> = &'a (dyn Fn(Stage, f32) -> bool + Sync);
+
+/// Runs maintenance jobs.
+pub(crate) struct Maintainer {
+    shared: Arc<Shared>,
+    options: Options,
+    /// Held by the job that runs.
+    job: Mutex<()>,
+    stopping: AtomicBool,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Maintainer {
+    pub(crate) fn new(shared: Arc<Shared>, options: Options) -> Maintainer {
+        Maintainer {
+            shared,
+            options,
+            job: Mutex::new(()),
+            stopping: AtomicBool::new(false),
+            last_error: Mutex::new(None),
+        }
+    }
+
+    /// Builds what is worth its cost. Called by the worker.
+    fn upkeep(&self) -> Result<()> {
+        let _job = self.job.lock();
+        if self.build_all(Demand::Upkeep, &|_, _| true)? {
+            self.pack(false)?;
+        }
+        Ok(())
+    }
+
+    /// Everything into segments.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let _job = self.job.lock();
+        let outcome = self.build_all(Demand::Flush, &|_, _| true).and_then(|_| self.make_durable());
+        self.closed_if_stopping(outcome)
+    }
+
+    /// Everything into one segment, rows packed, unused disk space given back.
+    pub(crate) fn compact(&self, progress: Progress<'_>) -> Result<()> {
+        let _job = self.job.lock();
+        let outcome = self.compact_all(progress);
+        self.closed_if_stopping(outcome)
+    }
+
+    fn compact_all(&self, progress: Progress<'_>) -> Result<()> {
+        self.build_all(Demand::Compact, progress)?;
+        go_on(progress, Stage::Packing)?;
+        self.pack(true)?;
+        go_on(progress, Stage::Reclaiming)?;
+        self.reclaim()?;
+        self.make_durable()
+    }
+
+    /// A job that a close has cancelled failed because the store is closed.
+    fn closed_if_stopping(&self, outcome: Result<()>) -> Result<()> {
+        outcome.map_err(|error| if self.is_stopping() { Error::Closed } else { error })
+    }
+
+    /// Builds until the policy has no plan. Whether there was one.
+    fn build_all(&self, demand: Demand, progress: Progress<'_>) -> Result<bool> {
+        let mut built = false;
+        loop {
+            let view = self.shared.view()?;
+            let Some(plan) = policy::plan(&part_states(&view), delta_state(&view), demand) else { break };
+            let go_on = |fraction: f32| !self.is_stopping() && progress(Stage::Building, fraction);
+            self.build(&view, &plan, &go_on)?;
+            built = true;
+        }
+        if built {
+            go_on(progress, Stage::Measuring)?;
+            self.calibrate()?;
+        }
+        Ok(built)
+    }
+
+    /// Whether upkeep of this view would build something.
+    pub(crate) fn has_work(&self, view: &View) -> bool {
+        policy::plan(&part_states(view), delta_state(view), Demand::Upkeep).is_some()
+    }
+
+    /// Ends the job that runs, and waits until it has ended.
+    pub(crate) fn stop_and_wait(&self) {
+        self.stop();
+        drop(self.job.lock());
+    }
+
+    /// Ends the job that runs, as soon as it looks.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Why the last background job failed, if it did.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        self.last_error.lock().clone()
+    }
+
+    /// Runs on a pool of as many threads as the options say, which ends with the work: an idle store has none.
+    fn with_threads<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(self.options.threads)
+            .build()
+            .map_err(|error| Error::Maintenance { cause: error.to_string() })?
+            .install(work)
+    }
+}
+
+/// Begins a stage, unless the caller ends the job.
+fn go_on(progress: Progress<'_>, stage: Stage) -> Result<()> {
+    if progress(stage, 0.0) { Ok(()) } else { Err(Error::Maintenance { cause: "cancelled".into() }) }
+}
+
+fn part_states(view: &View) -> Vec<PartState> {
+    let state = |part: &crate::snapshot::Part| PartState {
+        items: part.items,
+        dead: part.dead,
+        searchable: part.intact_segment().is_some(),
+    };
+    view.parts.iter().map(state).collect()
+}
+
+fn delta_state(view: &View) -> DeltaState {
+    DeltaState { items: view.delta.len(), bytes: view.delta.bytes() }
+}

@@ -1,0 +1,133 @@
+//! Upkeep that builds no segment: packing rows into blocks, giving the row file's unused space back, and measuring the
+//! effort of searches.
+
+use super::Maintainer;
+use crate::error::Result;
+use crate::fs;
+use crate::items::{Database, EffortRow};
+use crate::options::Durability;
+use crate::search;
+use crate::snapshot::{View, next_row_file};
+use crate::types::SequenceRange;
+
+/// Bytes of rows that one packing commit moves, so that no writer waits long.
+const PACK_BYTES: usize = 256 << 10;
+
+/// The same where the caller waits for all of it anyway.
+const PACK_BYTES_FOREGROUND: usize = 4 << 20;
+
+/// Blocks of which a smaller share lives are rewritten.
+const LIVE_SHARE: f64 = 0.5;
+
+/// The row file is rewritten when it occupies this many times what its live rows need.
+const WASTE: f64 = 1.3;
+
+/// Less waste than this is left alone.
+const WASTE_BYTES: u64 = 4 << 20;
+
+/// The effort is measured again when the number of items has changed by one in this many.
+const RECALIBRATION_SHARE: u64 = 10;
+
+impl Maintainer {
+    /// Moves fresh rows into blocks, the oldest first. `all`: also those that fill no block.
+    pub(super) fn pack(&self, all: bool) -> Result<()> {
+        let limit = if all { PACK_BYTES_FOREGROUND } else { PACK_BYTES };
+        loop {
+            let mut writer = self.shared.writer();
+            let moved = self.shared.commit(&mut writer, Durability::Immediate, |rows, draft| {
+                let end = draft.counters.flushed;
+                let moved = rows.pack(end, limit, all)?;
+                fs::crash_point("rows packed");
+                Ok(moved)
+            })?;
+            drop(writer);
+            if moved == 0 || self.is_stopping() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives disk space of dead and replaced rows back: by a new row file if the waste is worth it, else by rewriting
+    /// the blocks that are mostly dead.
+    pub(super) fn reclaim(&self) -> Result<()> {
+        let view = self.shared.view()?;
+        let everything = SequenceRange { start: 0, end: u64::MAX };
+        let needed: u64 = view.rows.block_summaries(everything)?.iter().map(|block| block.live_bytes as u64).sum();
+        let occupied = {
+            let writer = self.shared.writer();
+            fs::allocated_bytes(writer.database()?.path())?
+        };
+        if occupied > (needed as f64 * WASTE) as u64 + WASTE_BYTES {
+            return self.rewrite_row_file();
+        }
+        self.rewrite_blocks()
+    }
+
+    /// Copies the live rows into a new file and switches to it. Writers wait; readers do not.
+    fn rewrite_row_file(&self) -> Result<()> {
+        let mut writer = self.shared.writer();
+        let view = self.shared.view()?;
+        let old = writer.database()?.path().to_owned();
+        let new = next_row_file(&old);
+        let keep_dead = |sequence| is_in_segment(&view, sequence);
+        Database::copy_to(&view.rows, &new, self.options.cache_bytes, &keep_dead)?;
+        let database = Database::open(&new, self.options.cache_bytes)?;
+        self.shared.switch_database(&mut writer, database)
+    }
+
+    fn rewrite_blocks(&self) -> Result<()> {
+        let mut from = Some(0);
+        while let Some(start) = from.filter(|_| !self.is_stopping()) {
+            let mut writer = self.shared.writer();
+            from = self.shared.commit(&mut writer, Durability::Immediate, |rows, draft| {
+                let mut dropped = Vec::new();
+                let next = rows.rewrite_blocks(start, PACK_BYTES_FOREGROUND, LIVE_SHARE, &mut |sequence| {
+                    dropped.push(sequence);
+                })?;
+                // The bit of a row that is in no block any more is needed only while a segment has the item.
+                for sequence in dropped {
+                    if !is_in_segment(draft, sequence) {
+                        let range = SequenceRange { start: sequence, end: sequence + 1 };
+                        rows.retain_dead(range, &|_| false)?;
+                        draft.dead.retain(range, &|_| false);
+                    }
+                }
+                Ok(next)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Measures the effort of searches if enough has changed since it was last measured.
+    pub(super) fn calibrate(&self) -> Result<()> {
+        let view = self.shared.view()?;
+        let items: u64 = view.sources().0.iter().map(|segment| segment.items() as u64).sum();
+        if items.abs_diff(view.effort.items) * RECALIBRATION_SHARE <= view.effort.items {
+            return Ok(());
+        }
+        let effort = self.with_threads(|| search::calibrate(&view))?;
+        let mut writer = self.shared.writer();
+        self.shared.commit(&mut writer, Durability::Immediate, |rows, draft| {
+            rows.set_effort(&EffortRow { items: effort.items, points: effort.points.clone() })?;
+            draft.effort = effort;
+            Ok(())
+        })
+    }
+
+    /// A commit that makes all buffered ones before it durable.
+    pub(super) fn make_durable(&self) -> Result<()> {
+        if self.options.durability == Durability::Immediate {
+            return Ok(());
+        }
+        let mut writer = self.shared.writer();
+        self.shared.commit(&mut writer, Durability::Immediate, |rows, draft| rows.set_counters(draft.counters))
+    }
+}
+
+/// Whether a live segment has the item; a segment that cannot tell counts as having it.
+fn is_in_segment(view: &View, sequence: u64) -> bool {
+    view.parts
+        .iter()
+        .filter(|part| part.range.contains(sequence))
+        .any(|part| part.intact_segment().is_none_or(|segment| segment.contains_sequence(sequence).unwrap_or(true)))
+}

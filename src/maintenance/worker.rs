@@ -1,0 +1,99 @@
+//! The background thread: sleeps until a write or a damaged segment gives it a reason to look.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Maintainer;
+use crate::error::{Error, Result};
+
+/// After a failure nothing is tried for this long, so that a full disk is not hammered.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+struct Signal {
+    wanted: Mutex<Wanted>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Wanted {
+    look: bool,
+    end: bool,
+}
+
+/// A handle on the background thread.
+pub(crate) struct Worker {
+    maintainer: Arc<Maintainer>,
+    signal: Arc<Signal>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Worker {
+    pub(crate) fn start(maintainer: Arc<Maintainer>) -> Result<Worker> {
+        let signal = Arc::new(Signal::default());
+        let (its_maintainer, its_signal) = (maintainer.clone(), signal.clone());
+        let thread = std::thread::Builder::new()
+            .name("understory-maintenance".into())
+            .spawn(move || run(&its_maintainer, &its_signal))
+            .map_err(|error| Error::Maintenance { cause: format!("the worker did not start: {error}") })?;
+        Ok(Worker { maintainer, signal, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// There may be something to do.
+    pub(crate) fn wake(&self) {
+        self.signal.wanted.lock().look = true;
+        self.signal.changed.notify_one();
+    }
+
+    /// Ends the job under way and the thread, and waits for both.
+    pub(crate) fn end(&self) {
+        self.maintainer.stop();
+        self.signal.wanted.lock().end = true;
+        self.signal.changed.notify_one();
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic was caught and reported inside.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(maintainer: &Maintainer, signal: &Signal) {
+    loop {
+        let mut wanted = signal.wanted.lock();
+        while !wanted.look && !wanted.end {
+            signal.changed.wait(&mut wanted);
+        }
+        if wanted.end {
+            return;
+        }
+        wanted.look = false;
+        drop(wanted);
+        let outcome = catch_unwind(AssertUnwindSafe(|| maintainer.upkeep()));
+        let failure = match outcome {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(panic) => Some(format!("panic: {}", message(&*panic))),
+        };
+        let failed = failure.is_some();
+        if !maintainer.is_stopping() {
+            *maintainer.last_error.lock() = failure;
+        }
+        if failed {
+            let mut wanted = signal.wanted.lock();
+            signal.changed.wait_while_for(&mut wanted, |wanted| !wanted.end, PAUSE_AFTER_FAILURE);
+            wanted.look = true;
+        }
+    }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message")
+}

@@ -1,0 +1,249 @@
+//! Opening a store: lock, check, sweep what a crash left, load. The index never makes it fail: a segment that is
+//! missing or damaged is set aside, and the rows answer for its items.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::code::Frame;
+use crate::error::{Error, Result};
+use crate::fs::{self, DirLock};
+use crate::items::{Database, ReadRows, StoreRow};
+use crate::options::Options;
+use crate::segment::Expected;
+use crate::snapshot::{
+    Delta, DeltaItem, Effort, LiveSegment, ManifestRow, Part, Source, State, View, generation, row_file,
+    segment_path, segments_dir,
+};
+use crate::types::{Id, MAX_DIMENSION, Metric, SequenceRange};
+
+/// What opening a store found.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// let store = understory::Store::open(dir.path().join("a.understory"))?;
+/// assert!(store.open_report().damaged_segments.is_empty());
+/// # Ok::<(), understory::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct OpenReport {
+    /// Segments that were set aside. Their items are answered exactly, from the rows, until the worker has built them
+    /// again.
+    pub damaged_segments: Vec<DamagedSegment>,
+    /// Files without use that a crash had left and that were removed.
+    pub swept_files: Vec<PathBuf>,
+}
+
+/// A segment that was set aside.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DamagedSegment {
+    /// Its file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub cause: String,
+    /// Items in it.
+    pub items: u64,
+}
+
+/// An opened store, ready to be shared.
+pub(crate) struct Opened {
+    pub(crate) lock: DirLock,
+    pub(crate) database: Database,
+    pub(crate) view: View,
+    pub(crate) report: OpenReport,
+}
+
+/// Opens the store at `path`, or creates it.
+pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened> {
+    check_options(options)?;
+    let exists = check_directory(path)?;
+    if !exists {
+        if !options.create {
+            return Err(not_a_store(path, "nothing"));
+        }
+        fs::create_dir(path)?;
+    }
+    let lock = DirLock::acquire(path)?;
+    let mut report = OpenReport::default();
+    let database = open_rows(path, options, &mut report)?;
+    fs::create_dir(&segments_dir(path))?;
+    let rows = database.begin_read()?;
+    let store = rows.store()?;
+    check_match(&store, options)?;
+    let view = load(path, rows, store, &mut report)?;
+    sweep_segments(path, &view, &mut report)?;
+    Ok(Opened { lock, database, view, report })
+}
+
+fn check_options(options: &Options) -> Result<()> {
+    match options.dimension {
+        Some(dimension) if dimension == 0 || dimension > MAX_DIMENSION => {
+            Err(Error::InvalidArgument(format!("expected a dimension from 1 to {MAX_DIMENSION}, found {dimension}")))
+        }
+        _ if options.segment.trees == 0 || options.segment.trees > 64 => {
+            Err(Error::InvalidArgument(format!("expected 1 to 64 trees, found {}", options.segment.trees)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is a directory that is a store, or the beginning of one.
+fn check_directory(path: &Path) -> Result<bool> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Error::io("inspect", path, error)),
+        Ok(metadata) if !metadata.is_dir() => return Err(not_a_store(path, "a file")),
+        Ok(_) => {}
+    }
+    let ours = |entry: &PathBuf| {
+        let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or("");
+        name == "LOCK" || name == "segments" || name.ends_with(".tmp") || generation(entry).is_some()
+    };
+    let entries = fs::list(path)?;
+    // What the user keeps beside a store is the user's; a directory that is no store is not made one.
+    match entries.iter().find(|entry| !ours(entry)) {
+        Some(stranger) if !entries.iter().any(|entry| generation(entry).is_some()) => {
+            Err(not_a_store(path, &format!("a directory with {}", stranger.display())))
+        }
+        _ => Ok(true),
+    }
+}
+
+fn not_a_store(path: &Path, found: &str) -> Error {
+    Error::NotAStore { path: path.to_owned(), found: found.to_owned() }
+}
+
+/// Opens the row file of the highest generation, or creates the first, and removes what crashes have left beside it.
+fn open_rows(path: &Path, options: &Options, report: &mut OpenReport) -> Result<Database> {
+    let entries = fs::list(path)?;
+    let newest = entries.iter().filter_map(|entry| generation(entry)).max();
+    for entry in &entries {
+        let is_temporary = entry.extension().is_some_and(|extension| extension == "tmp");
+        if is_temporary || generation(entry).is_some_and(|number| Some(number) < newest) {
+            fs::remove(entry)?;
+            report.swept_files.push(entry.clone());
+        }
+    }
+    if let Some(newest) = newest {
+        return Database::open(&row_file(path, newest), options.cache_bytes);
+    }
+    let segments = segments_dir(path);
+    if segments.is_dir() && fs::list(&segments)?.iter().any(|entry| entry.extension().is_some_and(|e| e == "seg")) {
+        return Err(Error::corrupt(path, "the row file", "store-*.redb beside the segments", "none"));
+    }
+    if !options.create {
+        return Err(not_a_store(path, "a directory without rows"));
+    }
+    let store = StoreRow {
+        uuid: rand::random(),
+        metric: options.metric.unwrap_or_default(),
+        dimension: options.dimension,
+        rotation_seed: rand::random(),
+        build_seed: rand::random(),
+    };
+    Database::create(&row_file(path, 0), &store, options.cache_bytes)
+}
+
+fn check_match(store: &StoreRow, options: &Options) -> Result<()> {
+    if let Some(requested) = options.metric.filter(|metric| *metric != store.metric) {
+        return Err(Error::MetricMismatch { stored: store.metric, requested });
+    }
+    match (store.dimension, options.dimension) {
+        (Some(stored), Some(asked)) if stored != asked => Err(Error::InvalidArgument(format!(
+            "expected a store of dimension {asked}, found one of dimension {stored}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn load(path: &Path, rows: ReadRows, store: StoreRow, report: &mut OpenReport) -> Result<View> {
+    let counters = rows.counters()?;
+    let dead = rows.dead()?;
+    let mean = rows.mean()?.filter(|_| store.metric == Metric::Euclidean);
+    let frame =
+        store.dimension.map(|dimension| Arc::new(Frame::new(store.metric, dimension, store.rotation_seed, mean)));
+    let mut parts = Vec::new();
+    for (id, bytes) in rows.segments()? {
+        let row = ManifestRow::decode(&bytes).map_err(|malformed| {
+            Error::corrupt(path, format!("manifest row {id}"), malformed.expected, malformed.found)
+        })?;
+        // An upper bound after a crash of what a compaction would find: dead rows of blocks are counted as well.
+        let dead = dead.count_in(row.range).min(row.items);
+        let source = open_part(path, &store, frame.as_deref(), id, &row, report);
+        parts.push(Part { id, range: row.range, items: row.items, dead, source });
+    }
+    parts.sort_by_key(|part| part.range.start);
+    let effort = rows.effort()?.map(|row| Effort { items: row.items, points: row.points }).unwrap_or_default();
+    let len = rows.len()?;
+    let mut view =
+        View { rows: Arc::new(rows), store, counters, frame, parts, delta: Delta::default(), dead, effort, len };
+    view.delta = load_delta(path, &view)?;
+    Ok(view)
+}
+
+fn open_part(
+    path: &Path,
+    store: &StoreRow,
+    frame: Option<&Frame>,
+    id: u64,
+    row: &ManifestRow,
+    report: &mut OpenReport,
+) -> Source {
+    let (State::Built { nonce, length, checksum }, Some(frame)) = (row.state, frame) else {
+        return Source::Rows { damaged: None };
+    };
+    let name = segment_path(path, id, nonce);
+    let expected = Expected { uuid: store.uuid, id, nonce, range: row.range, length, checksum };
+    match LiveSegment::open(&name, &expected, frame) {
+        Ok(segment) => Source::Segment(Arc::new(segment)),
+        Err(error) => {
+            report.damaged_segments.push(DamagedSegment {
+                path: name.clone(),
+                cause: error.to_string(),
+                items: row.items,
+            });
+            Source::Rows { damaged: Some(name) }
+        }
+    }
+}
+
+fn load_delta(path: &Path, view: &View) -> Result<Delta> {
+    let mut delta = Delta::default();
+    let Some(frame) = &view.frame else { return Ok(delta) };
+    let range = SequenceRange { start: view.counters.flushed, end: view.counters.next_sequence };
+    view.rows.scan(range, &mut |row| {
+        if !view.dead.contains(row.sequence) {
+            let mut vector = Vec::new();
+            view.read_vector(&row, &mut vector)?;
+            let id = Id::decode(row.id)
+                .ok_or_else(|| Error::corrupt(path, format!("row {}", row.sequence), "an id", "other bytes"))?;
+            let inverse_norm = frame.inverse_norm(&vector);
+            delta
+                .push(frame, Arc::new(DeltaItem { sequence: row.sequence, id, vector: vector.into(), inverse_norm }));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(delta)
+}
+
+/// Removes the files in `segments` that the manifest does not name. A damaged one it names stays until it is rebuilt.
+fn sweep_segments(path: &Path, view: &View, report: &mut OpenReport) -> Result<()> {
+    let named: Vec<&Path> = view
+        .parts
+        .iter()
+        .filter_map(|part| match &part.source {
+            Source::Segment(segment) => Some(segment.path()),
+            Source::Rows { damaged } => damaged.as_deref(),
+        })
+        .collect();
+    for entry in fs::list(&segments_dir(path))? {
+        let is_ours = entry.extension().is_some_and(|extension| extension == "seg" || extension == "tmp");
+        if is_ours && !named.contains(&entry.as_path()) {
+            fs::remove(&entry)?;
+            report.swept_files.push(entry);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! How far a search must scan for a recall: measured on the store's own items, over all live segments together.
+//!
+//! A sample of items is searched over every leaf, each leaving itself out, and for each of its nearest ten it is noted
+//! how many items had been scanned when it was found. The distribution of these numbers is the curve of recall against
+//! effort that a caller's `.recall(r)` is read from.
+
+use super::{Reach, Request, search};
+use crate::error::Result;
+use crate::snapshot::{Effort, View};
+
+/// Neighbours a sampled item asks for.
+const NEIGHBOURS: usize = 10;
+
+/// Sampled items.
+const SAMPLE: usize = 256;
+
+/// The recalls whose effort is kept.
+const RECALLS: [f32; 8] = [0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995];
+
+/// Measures the effort of a view. Costs a scan of every code for each sampled item.
+pub(crate) fn calibrate(view: &View) -> Result<Effort> {
+    let (segments, _) = view.sources();
+    let items: u64 = segments.iter().map(|segment| segment.items() as u64).sum();
+    let mut efforts = Vec::new();
+    for segment in segments {
+        let share = (SAMPLE as u64 * segment.items() as u64).div_ceil(items.max(1)).max(1);
+        let step = (segment.items() as u64 / share).max(1);
+        for position in (0..segment.items() as u64).step_by(step as usize) {
+            let record = segment.record(position as u32)?;
+            if !view.dead.contains(record.sequence) {
+                efforts.extend(efforts_of(view, record.vector, record.sequence)?);
+            }
+        }
+    }
+    efforts.sort_unstable();
+    let points = RECALLS.iter().filter_map(|&recall| {
+        let rank = (recall * efforts.len() as f32).ceil() as usize;
+        efforts.get(rank.max(1) - 1).map(|&effort| (recall, u64::from(effort)))
+    });
+    Ok(Effort { items, points: points.collect() })
+}
+
+/// For each neighbour in a segment: the items scanned when it was found.
+fn efforts_of(view: &View, vector: &[f32], own_sequence: u64) -> Result<Vec<u32>> {
+    let request = Request { vector, k: NEIGHBOURS + 1, reach: Reach::EveryLeaf, max_distance: f32::INFINITY };
+    let answer = search(view, &request)?;
+    let others = answer.found.iter().filter(|found| found.sequence != own_sequence);
+    // What was found before any leaf was scanned came from the delta, which costs no effort.
+    Ok(others.take(NEIGHBOURS).map(|found| found.found_at).filter(|&effort| effort > 0).collect())
+}
+
+/// How many items to scan for a recall of the ten nearest. Without a measurement yet: as many as is surely enough for
+/// small stores, and all of them where the caller wants every neighbour.
+pub(crate) fn reach_for(view: &View, recall: f32, k: usize) -> Reach {
+    let (segments, _) = view.sources();
+    let items: u64 = segments.iter().map(|segment| segment.items() as u64).sum();
+    if recall >= 1.0 {
+        return Reach::EveryLeaf;
+    }
+    let measured = interpolate(&view.effort.points, recall).unwrap_or(UNMEASURED);
+    // Effort grows more slowly than the store, so that a store that has grown since gets at least what it needs.
+    let growth = (items as f64 / view.effort.items.max(1) as f64).max(1.0);
+    // More neighbours lie farther apart; their number grows the effort about with its root.
+    let more = (k as f64 / NEIGHBOURS as f64).max(1.0).sqrt();
+    Reach::Items((measured * growth * more * HEADROOM).ceil() as u64)
+}
+
+/// Items to scan where nothing was measured yet.
+const UNMEASURED: f64 = 4096.0;
+
+/// Queries are harder than the store's own items, which their leaves were made for.
+const HEADROOM: f64 = 2.0;
+
+/// The effort at a recall, linear in the share of neighbours missed (on a logarithmic scale).
+fn interpolate(points: &[(f32, u64)], recall: f32) -> Option<f64> {
+    let missed = |recall: f32| f64::from(1.0 - recall.min(0.9999)).ln();
+    let after = points.iter().position(|point| point.0 >= recall);
+    match after {
+        Some(0) => Some(points[0].1 as f64),
+        Some(after) => {
+            let (low, high) = (points[after - 1], points[after]);
+            let share = (missed(recall) - missed(low.0)) / (missed(high.0) - missed(low.0));
+            Some(low.1 as f64 + share * (high.1 as f64 - low.1 as f64))
+        }
+        // Beyond the last point: twice the effort for each halving of what is missed.
+        None => points.last().map(|last| last.1 as f64 * 2f64.powf((missed(last.0) - missed(recall)) / 2f64.ln())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn effort_ascends_with_recall_and_passes_through_the_points() {
+        let points = [(0.9, 100), (0.95, 200), (0.99, 1000)];
+        for (recall, effort) in points {
+            assert_eq!(interpolate(&points, recall), Some(effort as f64));
+        }
+        let between = interpolate(&points, 0.97).unwrap();
+        assert!((200.0..1000.0).contains(&between), "{between}");
+        let beyond = interpolate(&points, 0.995).unwrap();
+        assert!((1900.0..2100.0).contains(&beyond), "{beyond}");
+        assert_eq!(interpolate(&points, 0.5), Some(100.0));
+        assert_eq!(interpolate(&[], 0.5), None);
+    }
+}

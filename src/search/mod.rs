@@ -1,0 +1,226 @@
+//! One query over everything a view holds: segments, delta, and ranges that only the rows answer for.
+//!
+//! The leaves of all segments are ranked in one list, so the effort goes to the best leaves wherever they are. Codes
+//! decide which items are looked at exactly; only exact distances decide the answer.
+
+mod calibrate;
+mod directory;
+mod exact;
+mod leaves;
+mod top;
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+pub(crate) use calibrate::{calibrate, reach_for};
+use directory::Directory;
+pub(crate) use top::Place;
+use top::{Candidate, Ids, Top};
+
+use crate::code::QueryCode;
+use crate::distance::{Kernels, kernels};
+use crate::error::{Error, Result};
+use crate::snapshot::{LiveSegment, View};
+use crate::types::{Id, SequenceRange};
+
+/// How much of the segments a query scans. The delta and unbuilt ranges are always searched whole.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Reach {
+    /// Leaves with about so many items, and more only while there are fewer than k candidates.
+    Items(u64),
+    /// Every leaf, by its codes.
+    EveryLeaf,
+    /// Every vector; no codes.
+    Exact,
+}
+
+/// What a query asks for. The vector is valid for the view's frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) vector: &'a [f32],
+    pub(crate) k: usize,
+    pub(crate) reach: Reach,
+    pub(crate) max_distance: f32,
+}
+
+/// An item that a search found.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) id: Id,
+    pub(crate) sequence: u64,
+    pub(crate) distance: f32,
+    /// Items of segments scanned when it was found.
+    pub(crate) found_at: u32,
+}
+
+/// The answer of a search.
+pub(crate) struct Answer {
+    pub(crate) found: Vec<Found>,
+    /// A segment was found damaged and set aside; the answer is complete nevertheless.
+    pub(crate) set_aside: bool,
+}
+
+/// The k nearest items of a view, nearest first, ties by id; fewer only if fewer are live or near enough.
+pub(crate) fn search(view: &View, request: &Request<'_>) -> Result<Answer> {
+    let mut set_aside = false;
+    loop {
+        let (segments, ranges) = view.sources();
+        let intact = segments.len();
+        match Search::new(view, segments, ranges, request).and_then(Search::run) {
+            Ok(found) => return Ok(Answer { found, set_aside }),
+            // Once more without the segment that was just found damaged: its items are read from the rows.
+            Err(error) if error.is_corruption() && view.sources().0.len() < intact => set_aside = true,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// What a thread keeps from query to query for its allocations.
+#[derive(Default)]
+struct Scratch {
+    query: QueryCode,
+    directory: Directory,
+}
+
+/// A query under way.
+struct Search<'a> {
+    view: &'a View,
+    segments: Vec<&'a Arc<LiveSegment>>,
+    ranges: Vec<SequenceRange>,
+    request: &'a Request<'a>,
+    kernels: &'static Kernels,
+    top: Top,
+    /// Items that were read from the rows and are or were among the k nearest: stored id, sequence number.
+    rows: RefCell<Vec<(Vec<u8>, u64)>>,
+    /// Items of segments scanned so far.
+    scanned: u64,
+    /// Positions looked at, where items are in several trees.
+    seen: HashSet<(u32, u32)>,
+}
+
+impl<'a> Search<'a> {
+    fn new(
+        view: &'a View,
+        segments: Vec<&'a Arc<LiveSegment>>,
+        ranges: Vec<SequenceRange>,
+        request: &'a Request<'a>,
+    ) -> Result<Search<'a>> {
+        Ok(Search {
+            view,
+            segments,
+            ranges,
+            request,
+            kernels: kernels(),
+            top: Top::new(request.k, request.max_distance),
+            rows: RefCell::default(),
+            scanned: 0,
+            seen: HashSet::new(),
+        })
+    }
+
+    fn run(mut self) -> Result<Vec<Found>> {
+        let Some(frame) = self.view.frame.as_deref().filter(|_| self.request.k > 0) else {
+            return Ok(Vec::new());
+        };
+        let mut scratch = SCRATCH.take();
+        scratch.query.prepare(frame, self.request.vector);
+        let outcome = self.visit(&mut scratch);
+        SCRATCH.set(scratch);
+        outcome?;
+        self.finish()
+    }
+
+    fn visit(&mut self, scratch: &mut Scratch) -> Result<()> {
+        if self.request.reach == Reach::Exact {
+            self.read_delta(&scratch.query)?;
+            self.read_segments(&scratch.query)?;
+        } else {
+            self.scan_delta(&scratch.query)?;
+            self.scan_leaves(scratch)?;
+        }
+        self.read_rows(&scratch.query)
+    }
+
+    fn finish(self) -> Result<Vec<Found>> {
+        let ids = Names { view: self.view, segments: &self.segments, rows: &self.rows };
+        let sorted = self.top.into_sorted(&ids)?;
+        let found = |candidate: Candidate| {
+            let stored = ids.stored_id(candidate.place)?;
+            Ok(Found {
+                id: ids.decode(candidate.place, &stored)?,
+                sequence: ids.sequence(candidate.place)?,
+                distance: candidate.distance,
+                found_at: candidate.found_at,
+            })
+        };
+        sorted.into_iter().map(found).collect()
+    }
+
+    fn is_dead(&self, sequence: u64) -> bool {
+        self.view.dead.contains(sequence)
+    }
+
+    fn offer(&mut self, distance: f32, place: Place) -> Result<bool> {
+        let found_at = u32::try_from(self.scanned).unwrap_or(u32::MAX);
+        let ids = Names { view: self.view, segments: &self.segments, rows: &self.rows };
+        self.top.offer(Candidate { distance, place, found_at }, &ids)
+    }
+}
+
+/// Runs an access to a segment's bytes; if they are damaged, the segment is set aside.
+fn guarded<'s, T>(segment: &'s LiveSegment, access: impl FnOnce(&'s LiveSegment) -> Result<T>) -> Result<T> {
+    let outcome = access(segment);
+    if outcome.as_ref().is_err_and(Error::is_corruption) {
+        segment.set_aside();
+    }
+    outcome
+}
+
+/// Looks up the ids and sequence numbers of candidates.
+struct Names<'a> {
+    view: &'a View,
+    segments: &'a [&'a Arc<LiveSegment>],
+    rows: &'a RefCell<Vec<(Vec<u8>, u64)>>,
+}
+
+impl Ids for Names<'_> {
+    fn stored_id(&self, place: Place) -> Result<Vec<u8>> {
+        match place {
+            Place::Segment(segment, position) => {
+                guarded(self.segments[segment as usize], |segment| segment.stored_id(position).map(<[u8]>::to_vec))
+            }
+            Place::Delta(place) => Ok(self.view.delta.item(place).id.to_bytes()),
+            Place::Row(row) => Ok(self.rows.borrow()[row as usize].0.clone()),
+        }
+    }
+}
+
+impl Names<'_> {
+    fn sequence(&self, place: Place) -> Result<u64> {
+        match place {
+            Place::Segment(segment, position) => guarded(self.segments[segment as usize], |segment| {
+                segment.record(position).map(|record| record.sequence)
+            }),
+            Place::Delta(place) => Ok(self.view.delta.item(place).sequence),
+            Place::Row(row) => Ok(self.rows.borrow()[row as usize].1),
+        }
+    }
+
+    fn decode(&self, place: Place, stored: &[u8]) -> Result<Id> {
+        Id::decode(stored).ok_or_else(|| match place {
+            Place::Segment(segment, position) => {
+                let segment = self.segments[segment as usize];
+                segment.set_aside();
+                Error::corrupt(segment.path(), format!("id of position {position}"), "an id", format!("{stored:?}"))
+            }
+            Place::Delta(_) | Place::Row(_) => {
+                Error::corrupt(std::path::Path::new("the rows"), "an id", "a tag and an id", format!("{stored:?}"))
+            }
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! The delta: items that no segment holds yet, in memory, coded like a leaf around the origin of the rotated space.
+//!
+//! Items are appended in the order of their sequence numbers and never changed; a dead one stays until the next flush
+//! and is skipped by its sequence number. Versions share full blocks, so that a commit copies at most one block.
+
+use std::sync::Arc;
+
+use crate::code::{Encoder, Frame, Role, empty_block};
+use crate::distance::{Block, LANES, block_bytes};
+use crate::types::Id;
+
+/// An item of the delta.
+pub(crate) struct DeltaItem {
+    pub(crate) sequence: u64,
+    pub(crate) id: Id,
+    pub(crate) vector: Box<[f32]>,
+    pub(crate) inverse_norm: f32,
+}
+
+#[derive(Clone)]
+struct DeltaBlock {
+    /// The bytes of a block, as words for their alignment. A lane's payload is its place in the delta.
+    words: Vec<u32>,
+    items: Vec<Arc<DeltaItem>>,
+}
+
+/// A version of the delta.
+#[derive(Clone, Default)]
+pub(crate) struct Delta {
+    blocks: Vec<Arc<DeltaBlock>>,
+    len: usize,
+    bytes: usize,
+}
+
+impl Delta {
+    /// Appends an item, whose sequence number is above all others.
+    pub(crate) fn push(&mut self, frame: &Frame, item: Arc<DeltaItem>) {
+        debug_assert!(self.last_sequence().is_none_or(|last| last < item.sequence));
+        let lane = self.len % LANES;
+        if lane == 0 {
+            let mut words = vec![0; block_bytes(frame.padded()) / 4];
+            bytemuck::cast_slice_mut(&mut words).copy_from_slice(&empty_block(frame.padded()));
+            self.blocks.push(Arc::new(DeltaBlock { words, items: Vec::with_capacity(LANES) }));
+        }
+        let mut placed = vec![0.0; frame.padded()];
+        frame.place(&item.vector, item.inverse_norm, &mut placed);
+        let origin = vec![0.0; frame.padded()];
+        let mut encoder = Encoder::new(frame.metric(), frame.padded());
+        if let Some(block) = self.blocks.last_mut() {
+            let block = Arc::make_mut(block);
+            let bytes = bytemuck::cast_slice_mut(&mut block.words);
+            encoder.encode_lane(Role::Items, bytes, lane, &origin, &placed, self.len as u32);
+            self.bytes += size_of_val(&*item.vector) + block_bytes(frame.padded()) / LANES;
+            block.items.push(item);
+        }
+        self.len += 1;
+    }
+
+    /// The items from a sequence number on, coded for a frame, which may be another one.
+    pub(crate) fn starting_at(&self, frame: &Frame, sequence: u64) -> Delta {
+        let mut delta = Delta::default();
+        for item in self.items().filter(|item| item.sequence >= sequence) {
+            delta.push(frame, item.clone());
+        }
+        delta
+    }
+
+    /// Items, dead ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes of memory, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn items(&self) -> impl Iterator<Item = &Arc<DeltaItem>> {
+        self.blocks.iter().flat_map(|block| &block.items)
+    }
+
+    /// The item at a place, as the payloads count.
+    pub(crate) fn item(&self, place: u32) -> &DeltaItem {
+        let place = place as usize;
+        &self.blocks[place / LANES].items[place % LANES]
+    }
+
+    /// The coded blocks.
+    pub(crate) fn blocks(&self, padded: usize) -> impl Iterator<Item = Block<'_>> {
+        self.blocks.iter().filter_map(move |block| Block::new(bytemuck::cast_slice(&block.words), padded))
+    }
+
+    fn last_sequence(&self) -> Option<u64> {
+        self.blocks.last()?.items.last().map(|item| item.sequence)
+    }
+}

@@ -1,0 +1,160 @@
+//! A search under construction, and what it finds.
+
+use super::snapshot::Snapshot;
+use crate::error::{Error, Result};
+use crate::metadata::Metadata;
+use crate::search::{self, Reach, Request};
+use crate::types::Id;
+
+/// The recall at ten neighbours that a search without a stated effort aims at.
+const DEFAULT_RECALL: f32 = 0.95;
+
+/// Hits that a query asks for unless told.
+const DEFAULT_K: usize = 10;
+
+/// An item that a search found.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Hit {
+    /// The item's id.
+    pub id: Id,
+    /// Its exact distance from the query.
+    pub distance: f32,
+    /// Its vector, if [`Query::with_vectors`] asked for it.
+    pub vector: Option<Vec<f32>>,
+    /// Its metadata, if [`Query::with_metadata`] asked for it.
+    pub metadata: Option<Metadata>,
+}
+
+/// How far a query goes.
+#[derive(Clone, Copy, Debug)]
+enum Effort {
+    Recall(f32),
+    Items(usize),
+    Exact,
+}
+
+/// A search: set what matters, then [`run`](Query::run) it, as often as wanted.
+///
+/// ```
+/// use understory::Store;
+/// # let dir = tempfile::tempdir().unwrap();
+/// let store = Store::open(dir.path().join("a.understory"))?;
+/// store.insert("east", &[1.0, 0.0])?;
+/// store.insert("north", &[0.0, 1.0])?;
+/// let hits = store.query(&[0.9, 0.1])?.k(2).max_distance(0.5).with_vectors().run()?;
+/// assert_eq!(hits.len(), 1);
+/// assert_eq!(hits[0].vector.as_deref(), Some(&[1.0, 0.0][..]));
+/// # Ok::<(), understory::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Query {
+    snapshot: Snapshot,
+    vector: Vec<f32>,
+    k: usize,
+    effort: Effort,
+    max_distance: f32,
+    vectors: bool,
+    metadata: bool,
+}
+
+impl Query {
+    /// The vector is valid for the snapshot.
+    pub(super) fn new(snapshot: Snapshot, vector: Vec<f32>) -> Query {
+        Query {
+            snapshot,
+            vector,
+            k: DEFAULT_K,
+            effort: Effort::Recall(DEFAULT_RECALL),
+            max_distance: f32::INFINITY,
+            vectors: false,
+            metadata: false,
+        }
+    }
+
+    /// How many hits. Default: 10. There are fewer only if fewer items are live, or near enough.
+    pub fn k(mut self, k: usize) -> Query {
+        self.k = k;
+        self
+    }
+
+    /// The recall to aim at, from 0 to 1. Default: 0.95. How far that is was measured on the store's own items, for
+    /// their ten nearest; 1 scans every leaf.
+    pub fn recall(mut self, recall: f32) -> Query {
+        self.effort = Effort::Recall(recall);
+        self
+    }
+
+    /// The number of items of segments to scan, in place of a recall. More is slower and finds more.
+    pub fn effort(mut self, items: usize) -> Query {
+        self.effort = Effort::Items(items);
+        self
+    }
+
+    /// The same as [`effort`](Query::effort), under the name it has in Annoy.
+    pub fn search_k(self, items: usize) -> Query {
+        self.effort(items)
+    }
+
+    /// Compares with every vector: a recall of 1, in time that grows with the store.
+    pub fn exact(mut self) -> Query {
+        self.effort = Effort::Exact;
+        self
+    }
+
+    /// Leaves out what is farther than this.
+    pub fn max_distance(mut self, distance: f32) -> Query {
+        self.max_distance = distance;
+        self
+    }
+
+    /// Hits carry their vectors. Costs a read of the row of each hit.
+    pub fn with_vectors(mut self) -> Query {
+        self.vectors = true;
+        self
+    }
+
+    /// Hits carry their metadata. Costs a read of the row of each hit.
+    pub fn with_metadata(mut self) -> Query {
+        self.metadata = true;
+        self
+    }
+
+    /// The hits, nearest first, those of one distance in the order of their ids. `k = 0` finds nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] for a recall or a distance that is NaN; [`Error::Corrupt`] if rows are damaged. A
+    /// damaged segment is no error: the rows answer for its items.
+    pub fn run(&self) -> Result<Vec<Hit>> {
+        if self.max_distance.is_nan() {
+            return Err(Error::InvalidArgument("expected a largest distance, found NaN".into()));
+        }
+        let view = self.snapshot.view();
+        let reach = match self.effort {
+            Effort::Recall(recall) if recall.is_nan() => {
+                return Err(Error::InvalidArgument("expected a recall from 0 to 1, found NaN".into()));
+            }
+            Effort::Recall(recall) => search::reach_for(view, recall, self.k),
+            Effort::Items(items) => Reach::Items(items as u64),
+            Effort::Exact => Reach::Exact,
+        };
+        let request = Request { vector: &self.vector, k: self.k, reach, max_distance: self.max_distance };
+        let answer = search::search(view, &request)?;
+        if answer.set_aside {
+            self.snapshot.report_damage();
+        }
+        answer.found.into_iter().map(|found| self.hit(found)).collect()
+    }
+
+    fn hit(&self, found: search::Found) -> Result<Hit> {
+        let mut hit = Hit { id: found.id, distance: found.distance, vector: None, metadata: None };
+        if self.vectors || self.metadata {
+            let item = self.snapshot.item(found.sequence)?;
+            hit.vector = self.vectors.then_some(item.vector);
+            hit.metadata = self.metadata.then_some(item.metadata);
+        }
+        Ok(hit)
+    }
+}

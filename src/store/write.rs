@@ -1,0 +1,211 @@
+//! The write path: callers queue their writes, and whoever gets the writer's lock commits all that are queued.
+//!
+//! So concurrent callers share a transaction and its fsyncs. Each write is validated on its own before the transaction
+//! begins: a bad one fails alone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::batch::Operation;
+use crate::code::Frame;
+use crate::error::{Error, Result};
+use crate::items::{NewRow, WriteRows};
+use crate::maintenance::{FLUSH_BYTES, FLUSH_ITEMS};
+use crate::options::Durability;
+use crate::snapshot::{DeltaItem, Draft, ManifestRow, Part, Shared, Source, State, Writer};
+use crate::types::{Id, Metric, SequenceRange};
+use crate::vector;
+
+/// A delta larger than this many times what is flushed becomes an unbuilt part, so that memory stays bounded where
+/// flushing is off or behind.
+const DELTA_LIMIT: usize = 2;
+
+/// A caller's writes, waiting for a commit.
+struct Request {
+    operations: Mutex<Vec<Operation>>,
+    outcome: Mutex<Option<Result<()>>>,
+}
+
+/// The writes that wait for the writer's lock.
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: Mutex<Vec<Arc<Request>>>,
+}
+
+impl Queue {
+    /// Commits the operations, all or none of them, perhaps with those of other callers.
+    pub(super) fn submit(&self, shared: &Shared, durability: Durability, operations: Vec<Operation>) -> Result<()> {
+        let request = Arc::new(Request { operations: Mutex::new(operations), outcome: Mutex::new(None) });
+        self.waiting.lock().push(request.clone());
+        let mut writer = shared.writer();
+        // Whoever held the lock before may have committed this request with its own.
+        if let Some(outcome) = request.outcome.lock().take() {
+            return outcome;
+        }
+        let group = std::mem::take(&mut *self.waiting.lock());
+        commit_group(shared, &mut writer, durability, &group);
+        drop(writer);
+        let outcome = request.outcome.lock().take();
+        outcome.unwrap_or_else(|| unreachable!("a queued request is committed by whoever takes it from the queue"))
+    }
+}
+
+/// Commits what is valid and leaves every request its outcome.
+fn commit_group(shared: &Shared, writer: &mut Writer, durability: Durability, group: &[Arc<Request>]) {
+    let view = match shared.view() {
+        Ok(view) => view,
+        Err(_) => return group.iter().for_each(|request| *request.outcome.lock() = Some(Err(Error::Closed))),
+    };
+    let mut dimension = view.store.dimension;
+    let mut valid = Vec::new();
+    for request in group {
+        let operations = std::mem::take(&mut *request.operations.lock());
+        match validate(&operations, &mut dimension, view.store.metric) {
+            Ok(()) => valid.push((request, operations)),
+            Err(error) => *request.outcome.lock() = Some(Err(error)),
+        }
+    }
+    if valid.is_empty() {
+        return;
+    }
+    let committed = shared.commit(writer, durability, |rows, draft| {
+        for (_, operations) in &valid {
+            apply(shared, rows, draft, operations)?;
+        }
+        rows.set_counters(draft.counters)
+    });
+    let mut outcomes = outcomes(committed, valid.len()).into_iter();
+    for (request, _) in valid {
+        *request.outcome.lock() = outcomes.next();
+    }
+}
+
+/// One outcome for each caller that shared the commit.
+fn outcomes(committed: Result<()>, callers: usize) -> Vec<Result<()>> {
+    let error = match committed {
+        Ok(()) => return (0..callers).map(|_| Ok(())).collect(),
+        Err(error) => error,
+    };
+    let text = error.to_string();
+    let copy = || match &error {
+        Error::CommitUnknown { .. } => Error::CommitUnknown { source: text.clone().into() },
+        Error::Closed => Error::Closed,
+        Error::WritesStopped { cause } => Error::WritesStopped { cause: cause.clone() },
+        _ => Error::Storage { action: "commit together with other writes", source: text.clone().into() },
+    };
+    let mut all: Vec<_> = (1..callers).map(|_| Err(copy())).collect();
+    all.push(Err(error));
+    all
+}
+
+/// Checks all operations before any is applied. The first vector of a store fixes its dimension.
+fn validate(operations: &[Operation], dimension: &mut Option<usize>, metric: Metric) -> Result<()> {
+    let mut found = *dimension;
+    for operation in operations {
+        operation.id().validate()?;
+        if let Operation::Insert { vector, .. } = operation {
+            vector::validate(vector, found, metric)?;
+            found = Some(vector.len());
+        }
+    }
+    *dimension = found;
+    Ok(())
+}
+
+/// Applies valid operations to the rows and to the draft alike.
+fn apply(shared: &Shared, rows: &mut WriteRows, draft: &mut Draft, operations: &[Operation]) -> Result<()> {
+    let mut last: HashMap<&Id, usize> = HashMap::new();
+    for (index, operation) in operations.iter().enumerate() {
+        last.insert(operation.id(), index);
+    }
+    let mut inserts = Vec::new();
+    for (index, operation) in operations.iter().enumerate() {
+        if last[operation.id()] != index {
+            continue;
+        }
+        match operation {
+            Operation::Insert { id, vector, metadata } => inserts.push((id, vector, metadata)),
+            Operation::Remove { id } => {
+                if let Some(sequence) = rows.remove(id)? {
+                    bury(draft, sequence);
+                    draft.len -= 1;
+                }
+            }
+        }
+    }
+    if inserts.is_empty() {
+        return Ok(());
+    }
+    let frame = settle_frame(rows, draft, inserts[0].1.len())?;
+    let first = draft.counters.next_sequence;
+    draft.counters.next_sequence += inserts.len() as u64;
+    let new_rows: Vec<_> = (first..)
+        .zip(&inserts)
+        .map(|(sequence, (id, vector, metadata))| NewRow { sequence, id, metadata, vector })
+        .collect();
+    let died = match new_rows.as_slice() {
+        [row] => rows.put(row.sequence, row.id, row.metadata, row.vector)?.into_iter().collect(),
+        many => rows.put_many(many)?,
+    };
+    draft.len += (inserts.len() - died.len()) as u64;
+    died.into_iter().for_each(|sequence| bury(draft, sequence));
+    let items = (first..).zip(inserts).map(|(sequence, (id, vector, _))| (sequence, id.clone(), vector.clone()));
+    extend_delta(shared, rows, draft, &frame, items.collect())
+}
+
+/// The frame, which the first vector of a store fixes.
+fn settle_frame(rows: &mut WriteRows, draft: &mut Draft, dimension: usize) -> Result<Arc<Frame>> {
+    if let Some(frame) = &draft.frame {
+        return Ok(frame.clone());
+    }
+    if draft.store.dimension.is_none() {
+        draft.store.dimension = Some(dimension);
+        rows.set_dimension(dimension)?;
+    }
+    let frame = Arc::new(Frame::new(draft.store.metric, dimension, draft.store.rotation_seed, None));
+    draft.frame = Some(frame.clone());
+    Ok(frame)
+}
+
+/// Marks a sequence number dead in the draft; the rows have done so already.
+fn bury(draft: &mut Draft, sequence: u64) {
+    draft.dead.insert(sequence);
+    let after = draft.parts.partition_point(|part| part.range.start <= sequence);
+    if let Some(part) = after.checked_sub(1).and_then(|index| draft.parts.get_mut(index))
+        && part.range.contains(sequence)
+    {
+        part.dead += 1;
+    }
+}
+
+/// Appends new items to the delta, or makes the delta and them an unbuilt part if together they are too many.
+fn extend_delta(
+    shared: &Shared,
+    rows: &mut WriteRows,
+    draft: &mut Draft,
+    frame: &Frame,
+    items: Vec<(u64, Id, Vec<f32>)>,
+) -> Result<()> {
+    let count = draft.delta.len() + items.len();
+    let bytes = draft.delta.bytes() + items.len() * frame.dimension() * size_of::<f32>();
+    if count <= DELTA_LIMIT * FLUSH_ITEMS && bytes <= DELTA_LIMIT * FLUSH_BYTES {
+        for (sequence, id, vector) in items {
+            let inverse_norm = frame.inverse_norm(&vector);
+            let item = DeltaItem { sequence, id, vector: vector.into(), inverse_norm };
+            draft.delta.push(frame, Arc::new(item));
+        }
+        return Ok(());
+    }
+    let range = SequenceRange { start: draft.counters.flushed, end: draft.counters.next_sequence };
+    let id = shared.reserve_segment_id();
+    let row = ManifestRow { range, items: count as u64, state: State::Unbuilt };
+    rows.put_segment(id, &row.encode())?;
+    let dead = draft.dead.count_in(range);
+    draft.parts.push(Part { id, range, items: count as u64, dead, source: Source::Rows { damaged: None } });
+    draft.counters.flushed = range.end;
+    draft.counters.next_segment = shared.next_segment_id();
+    draft.delta = Default::default();
+    Ok(())
+}
