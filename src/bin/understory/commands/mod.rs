@@ -1,0 +1,51 @@
+//! One file a command.
+
+pub(crate) mod bench;
+pub(crate) mod compact;
+pub(crate) mod import;
+pub(crate) mod search;
+pub(crate) mod stats;
+pub(crate) mod verify;
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use understory::{Maintenance, Options, Stage, Store};
+
+use crate::cpu::{Stopwatch, process_cpu_time};
+use crate::failure::Result;
+use crate::progress::Progress;
+
+/// Opens a store that must exist, without a worker: a command that only reads starts no compaction.
+fn open_existing(path: &Path) -> Result<Store> {
+    let store = Store::open_with(path, Options::new().create(false).maintenance(Maintenance::Manual))?;
+    for segment in &store.open_report().damaged_segments {
+        eprintln!(
+            "understory: warning: {} is set aside, its {} items are answered from the rows: {}",
+            segment.path.display(),
+            segment.items,
+            segment.cause
+        );
+    }
+    Ok(store)
+}
+
+/// Compacts with a progress bar. The CPU time of what makes searches fast: building segments and measuring searches,
+/// without reading and writing rows.
+fn compact_with_bar(store: &Store) -> Result<Option<Duration>> {
+    let progress = Progress::following("compacting");
+    let builds = Mutex::new((Duration::ZERO, None::<Stopwatch>));
+    store.compact_with_progress(&|stage, fraction| {
+        progress.follow(&stage.to_string(), fraction);
+        let (total, running) = &mut *builds.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(stage, Stage::Building | Stage::Measuring) {
+            running.get_or_insert_with(Stopwatch::start);
+        } else if let Some(watch) = running.take() {
+            *total += watch.cpu().unwrap_or_default();
+        }
+        true
+    })?;
+    let (total, _) = builds.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(process_cpu_time().map(|_| total))
+}
