@@ -1,0 +1,14 @@
+//! The store from outside, by scenario. One binary, so that it is linked once.
+//! Nothing here starts a process: a fork holds its parent's file locks for a moment, so a store that is closed and
+//! opened by another thread would be found locked. Those tests are in `tests/crash`.
+
+mod bad_input;
+mod bad_open;
+mod concurrency;
+mod damage;
+mod model;
+mod oracle;
+mod sample_recall;
+mod space;
+mod support;
+mod three_items;
