@@ -1,0 +1,125 @@
+//! Stores written by the first release of each format version keep opening, with every item they held.
+//!
+//! The fixtures are in `tests/fixtures`, a directory for each format version and metric. To write those of a new
+//! version: `UNDERSTORY_WRITE_FIXTURES=tests/fixtures cargo test --test it format_fixture`. Those of a version that has
+//! landed are never written again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use understory::{Batch, Id, Maintenance, Metric, Options, Store, Value};
+
+const DIMENSION: usize = 8;
+const METRICS: [Metric; 3] = [Metric::Cosine, Metric::Euclidean, Metric::Dot];
+
+#[derive(Serialize)]
+struct Fields {
+    name: String,
+    number: i64,
+    half: f64,
+    even: bool,
+    none: Option<u8>,
+    tags: Vec<&'static str>,
+}
+
+fn id(number: u64) -> Id {
+    if number % 2 == 0 { Id::from(number) } else { Id::from(format!("text-{number}")) }
+}
+
+fn vector(number: u64) -> Vec<f32> {
+    (0..DIMENSION as u64).map(|axis| ((number * 31 + axis * 17) % 101) as f32 / 8.0 - 5.0).collect()
+}
+
+fn fields(number: u64) -> Fields {
+    let (half, even) = (number as f64 / 2.0, number % 2 == 0);
+    Fields { name: format!("item {number}"), number: number as i64, half, even, none: None, tags: vec!["a", "b"] }
+}
+
+/// What a fixture holds: of each id the number its vector and metadata are made from.
+fn contents() -> BTreeMap<Id, u64> {
+    let mut contents: BTreeMap<Id, u64> = (0..130).map(|number| (id(number), number)).collect();
+    (0..5).for_each(|number| drop(contents.remove(&id(number))));
+    (5..10).for_each(|number| drop(contents.insert(id(number), number + 1000)));
+    contents
+}
+
+/// A store with a segment, blocks, fresh rows, dead items in both, and a delta.
+fn write(path: &Path, metric: Metric) {
+    let options = Options::new().metric(metric).maintenance(Maintenance::Manual);
+    let store = Store::open_with(path, options).unwrap();
+    let mut batch = Batch::new();
+    for number in 0..120 {
+        batch.insert_with(id(number), vector(number), &fields(number)).unwrap();
+    }
+    store.write(batch).unwrap();
+    store.compact().unwrap();
+    (0..5).for_each(|number| drop(store.remove(id(number)).unwrap()));
+    for number in 5..10 {
+        store.insert_with(id(number), vector(number + 1000), &fields(number + 1000)).unwrap();
+    }
+    for number in 120..130 {
+        store.insert_with(id(number), vector(number), &fields(number)).unwrap();
+    }
+    store.close().unwrap();
+}
+
+fn fixtures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut found: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        if path.is_dir() { copy(&path, &to.join(name)) } else { drop(std::fs::copy(&path, to.join(name)).unwrap()) }
+    }
+}
+
+#[test]
+fn write_fixtures_where_asked() {
+    let Ok(folder) = std::env::var("UNDERSTORY_WRITE_FIXTURES") else { return };
+    for metric in METRICS {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&folder).join(format!("format-1-{metric}"));
+        assert!(!path.exists(), "{} is there already", path.display());
+        write(&path, metric);
+    }
+}
+
+#[test]
+fn stores_of_every_format_version_open_with_all_they_held() {
+    let fixtures = fixtures();
+    assert!(fixtures.len() >= METRICS.len(), "{fixtures:?}");
+    for fixture in fixtures {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        copy(&fixture, &path);
+        let store = Store::open_with(&path, Options::new().create(false).maintenance(Maintenance::Manual)).unwrap();
+        let report = store.open_report();
+        assert!(report.damaged_segments.is_empty() && report.swept_files.is_empty(), "{report:?}");
+        check(&store);
+        store.compact().unwrap();
+        check(&store);
+    }
+}
+
+fn check(store: &Store) {
+    let contents = contents();
+    let report = store.verify().unwrap();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    assert!(store.ids().unwrap().map(Result::unwrap).eq(contents.keys().cloned()));
+    for (id, &number) in &contents {
+        let item = store.get(id.clone()).unwrap().unwrap();
+        assert_eq!(item.vector, vector(number));
+        assert_eq!(item.metadata.get("name"), Some(&Value::from(format!("item {number}"))));
+        assert_eq!(item.metadata.get("half"), Some(&Value::Float(number as f64 / 2.0)));
+        assert_eq!(item.metadata.len(), 6);
+        let all = store.query(&item.vector).unwrap().k(contents.len()).run().unwrap();
+        let exact = store.query(&item.vector).unwrap().k(contents.len()).exact().run().unwrap();
+        assert_eq!(all.len(), contents.len());
+        assert_eq!(all, exact);
+    }
+}
