@@ -17,41 +17,45 @@ impl<'a> Reader<'a> {
         Reader { rest: bytes }
     }
 
+    #[inline]
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         match self.rest.split_at_checked(len) {
             Some((head, rest)) => {
                 self.rest = rest;
                 Ok(head)
             }
-            None => Err(Malformed {
-                expected: format!("{len} more bytes"),
-                found: format!("{} bytes before the end", self.rest.len()),
-            }),
+            None => Err(missing(len, self.rest.len())),
         }
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let mut out = [0; N];
         out.copy_from_slice(self.take(N)?);
         Ok(out)
     }
 
+    #[inline]
     pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
         Ok(self.array::<1>()?[0])
     }
 
+    #[inline]
     pub(crate) fn u16(&mut self) -> Result<u16, Malformed> {
         Ok(u16::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
+    #[inline]
     pub(crate) fn f32(&mut self) -> Result<f32, Malformed> {
         Ok(f32::from_le_bytes(self.array()?))
     }
@@ -67,6 +71,12 @@ impl<'a> Reader<'a> {
             left => Err(Malformed { expected: "the end".into(), found: format!("{left} more bytes") }),
         }
     }
+}
+
+/// Out of the way of the readers, which are short enough to be inlined without it.
+#[cold]
+fn missing(len: usize, rest: usize) -> Malformed {
+    Malformed { expected: format!("{len} more bytes"), found: format!("{rest} bytes before the end") }
 }
 
 /// CRC-32 (IEEE) over the parts as if they were joined.

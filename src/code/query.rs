@@ -6,9 +6,6 @@ use super::run::Run;
 use crate::distance::{Bound, Kernels, ScanTable, kernels};
 use crate::types::Metric;
 
-/// How many times its standard error an estimate may be off before an item is lost to a search.
-const ERROR_BOUND: f32 = 1.9;
-
 /// Standard errors of the inner product of a quantised query with a centroid that bounds allow for.
 const QUANTISATION_BOUND: f32 = 4.0;
 
@@ -19,6 +16,7 @@ const FLOAT_ROUNDING: f32 = 1.0 / (1 << 20) as f32;
 #[derive(Default)]
 pub(crate) struct QueryCode {
     metric: Metric,
+    error_bound: f32,
     /// The caller's components, for exact distances.
     vector: Vec<f32>,
     inverse_norm: f32,
@@ -30,8 +28,10 @@ pub(crate) struct QueryCode {
 }
 
 impl QueryCode {
-    /// Makes this the code of `vector`, which must be valid for the frame.
-    pub(crate) fn prepare(&mut self, frame: &Frame, vector: &[f32]) {
+    /// Makes this the code of `vector`, which must be valid for the frame. An estimate may be off by `error_bound` times
+    /// its standard error before an item is lost to the search.
+    pub(crate) fn prepare(&mut self, frame: &Frame, vector: &[f32], error_bound: f32) {
+        self.error_bound = error_bound;
         self.metric = frame.metric();
         self.vector.clear();
         self.vector.extend_from_slice(vector);
@@ -45,7 +45,8 @@ impl QueryCode {
         self.step = (largest / 127.0).max(f32::MIN_POSITIVE);
         let scale = 1.0 / self.step;
         self.bytes.clear();
-        self.bytes.extend(self.placed.iter().map(|component| (component * scale).round_ties_even() as i8));
+        // Adding 1.5 * 2^23 rounds to a whole number, which the low bits then hold.
+        self.bytes.extend(self.placed.iter().map(|component| (component * scale + 12_582_912.0).to_bits() as i8));
     }
 
     pub(crate) fn table(&self) -> &ScanTable {
@@ -62,14 +63,14 @@ impl QueryCode {
         match self.metric {
             Metric::Dot => Bound {
                 base: -product - rounding - FLOAT_ROUNDING * (self.squared_norm * squared).sqrt(),
-                slack: ERROR_BOUND * self.squared_norm.sqrt(),
+                slack: self.error_bound * self.squared_norm.sqrt(),
                 threshold: f32::INFINITY,
             },
             Metric::Cosine | Metric::Euclidean => {
                 let base = self.squared_norm + squared - 2.0 * product;
                 Bound {
                     base: base - 2.0 * rounding - FLOAT_ROUNDING * (self.squared_norm + squared),
-                    slack: ERROR_BOUND * base.max(0.0).sqrt(),
+                    slack: self.error_bound * base.max(0.0).sqrt(),
                     threshold: f32::INFINITY,
                 }
             }
@@ -80,7 +81,11 @@ impl QueryCode {
     pub(crate) fn bound_at_origin(&self) -> Bound {
         let norm = self.squared_norm.sqrt();
         let base = if self.metric == Metric::Dot { 0.0 } else { self.squared_norm };
-        Bound { base: base - FLOAT_ROUNDING * self.squared_norm, slack: ERROR_BOUND * norm, threshold: f32::INFINITY }
+        Bound {
+            base: base - FLOAT_ROUNDING * self.squared_norm,
+            slack: self.error_bound * norm,
+            threshold: f32::INFINITY,
+        }
     }
 
     /// A distance in the measure that bounds are compared in: squared euclidean distance in the rotated space, or the

@@ -37,10 +37,7 @@ impl Search<'_> {
 
     /// Scans leaves, best first, until the effort is spent and there are k candidates, or there are no more leaves.
     pub(super) fn scan_leaves(&mut self, scratch: &mut Scratch) -> Result<()> {
-        let budget = match self.request.reach {
-            super::Reach::Items(items) => items,
-            super::Reach::EveryLeaf | super::Reach::Exact => u64::MAX,
-        };
+        let budget = self.budget();
         let Scratch { query, directory } = scratch;
         directory.rank(self.kernels, query, &self.segments, budget)?;
         let mut rank = 0;

@@ -13,3 +13,4 @@ mod sample_recall;
 mod space;
 mod support;
 mod three_items;
+mod traps;

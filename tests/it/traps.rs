@@ -1,0 +1,170 @@
+//! Shapes and values that break vector indexes: every kind of dimension, a few items, identical items, data far from
+//! the origin, many trees; and the settings of a query.
+
+use rand::RngExt;
+use understory::{Batch, Error, Id, Maintenance, Metric, Options, Stage, Store};
+
+use crate::oracle::{Model, Recall};
+use crate::support::{Dir, generator, manual, refused};
+
+const METRICS: [Metric; 3] = [Metric::Cosine, Metric::Euclidean, Metric::Dot];
+
+/// Random items around a few centres, all moved by `offset`.
+fn clustered(items: usize, dimension: usize, offset: f32) -> Vec<Vec<f32>> {
+    let mut rng = generator(items as u64 * 31 + dimension as u64);
+    let mut noise = move || rng.random_range(-1.0..1.0f32);
+    let centres: Vec<Vec<f32>> = (0..20).map(|_| (0..dimension).map(|_| 3.0 * noise()).collect()).collect();
+    (0..items).map(|item| centres[item % 20].iter().map(|component| component + noise() + offset).collect()).collect()
+}
+
+fn filled(dir: &Dir, options: Options, metric: Metric, vectors: &[Vec<f32>]) -> (Store, Model) {
+    let store = Store::open_with(dir.store(), options.metric(metric).maintenance(Maintenance::Manual)).unwrap();
+    let mut model = Model::new(metric);
+    let mut batch = Batch::new();
+    for (number, vector) in vectors.iter().enumerate() {
+        batch.insert(number as u64, vector);
+        model.insert(number as u64, vector, None);
+    }
+    store.write(batch).unwrap();
+    store.flush().unwrap();
+    (store, model)
+}
+
+#[test]
+fn every_kind_of_dimension_is_stored_and_searched() {
+    for metric in METRICS {
+        for dimension in [1, 2, 3, 5, 8, 17, 63, 64, 65, 100, 1025, 4096, 16_384] {
+            let dir = Dir::in_memory();
+            let items = if dimension > 1000 { 40 } else { 150 };
+            let vectors = clustered(items, dimension, 0.0);
+            let (store, model) = filled(&dir, Options::new(), metric, &vectors);
+            for query in vectors.iter().step_by(13) {
+                model.check_exact(query, 10, &store.query(query).unwrap().exact().run().unwrap());
+                // As many items as are scanned by the default effort: nothing may be missing.
+                model.check_exact(query, items, &store.search(query, items).unwrap());
+                if metric != Metric::Dot {
+                    let nearest = store.search(query, 1).unwrap()[0].distance;
+                    let limit = if metric == Metric::Euclidean { 0.0 } else { 1e-6 };
+                    assert!(nearest <= limit, "{metric} {dimension}: an item is {nearest} from itself");
+                }
+            }
+            assert_eq!(store.get(7).unwrap().unwrap().vector, vectors[7]);
+            assert!(store.verify().unwrap().problems.is_empty());
+        }
+    }
+}
+
+#[test]
+fn segments_of_one_to_twenty_items_are_complete() {
+    for metric in METRICS {
+        for items in 1..=20 {
+            let dir = Dir::in_memory();
+            let vectors = clustered(items, 8, 0.0);
+            let (store, model) = filled(&dir, Options::new(), metric, &vectors);
+            model.check_exact(&vectors[0], items, &store.search(&vectors[0], items + 5).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_thousand_identical_items_are_found_in_the_order_of_their_ids() {
+    for metric in METRICS {
+        let dir = Dir::in_memory();
+        let (store, _) = filled(&dir, Options::new(), metric, &vec![vec![0.25; 24]; 1000]);
+        let expected: Vec<_> = (0..30).map(Id::from).collect();
+        // Every leaf is searched: of equal distances the smallest ids are the nearest.
+        let hits = store.query(vec![0.25; 24]).unwrap().k(30).recall(1.0).run().unwrap();
+        assert_eq!(hits.iter().map(|hit| hit.id.clone()).collect::<Vec<_>>(), expected);
+        assert_eq!(store.search(vec![0.25; 24], 2000).unwrap().len(), 1000);
+    }
+}
+
+/// Without a mean subtracted, sums of squares near 1e8 leave no digits for distances near 10.
+#[test]
+fn data_far_from_the_origin_lose_no_neighbours() {
+    let dir = Dir::in_memory();
+    let vectors = clustered(4000, 100, 1000.0);
+    let (store, model) = filled(&dir, Options::new(), Metric::Euclidean, &vectors);
+    let mut recall = Recall::default();
+    for query in vectors.iter().step_by(40) {
+        let hits = store.query(query).unwrap().recall(1.0).run().unwrap();
+        recall.add(model.check_hits(query, 10, &hits));
+    }
+    assert!(recall.share() >= 0.999, "expected to find .999 by scanning every leaf, found {:.4}", recall.share());
+}
+
+#[test]
+fn a_forest_of_several_trees_finds_each_item_once() {
+    for metric in METRICS {
+        let dir = Dir::in_memory();
+        let vectors = clustered(2000, 32, 0.0);
+        let (store, model) = filled(&dir, Options::new().trees(3), metric, &vectors);
+        for query in vectors.iter().step_by(97) {
+            let hits = store.query(query).unwrap().k(50).recall(1.0).run().unwrap();
+            assert!(model.check_hits(query, 50, &hits).share() >= 0.99);
+            assert_eq!(store.search(query, 2500).unwrap().len(), 2000);
+        }
+        assert!(store.verify().unwrap().problems.is_empty());
+    }
+}
+
+#[test]
+fn more_effort_finds_more_and_a_recall_is_an_effort() {
+    let dir = Dir::in_memory();
+    let vectors = clustered(4000, 64, 0.0);
+    let (store, model) = filled(&dir, Options::new(), Metric::Euclidean, &vectors);
+    let share = |search: &dyn Fn(understory::Query) -> understory::Query| {
+        let mut recall = Recall::default();
+        for query in vectors.iter().step_by(21) {
+            let hits = search(store.query(query).unwrap()).run().unwrap();
+            assert_eq!(hits.len(), 10);
+            recall.add(model.check_hits(query, 10, &hits));
+        }
+        recall.share()
+    };
+    let efforts = [0, 200, 4000].map(|items| share(&|query| query.effort(items)));
+    assert!(efforts.is_sorted() && efforts[0] < efforts[2] && efforts[2] > 0.999, "{efforts:?}");
+    assert_eq!(share(&|query| query.search_k(200)), efforts[1]);
+    let recalls = [0.5, 0.95, 1.0].map(|recall| share(&|query| query.recall(recall)));
+    assert!(recalls.is_sorted() && recalls[1] >= 0.95 && recalls[2] > 0.999, "{recalls:?}");
+    assert!(matches!(refused(store.query(&vectors[0]).unwrap().recall(f32::NAN).run()), Error::InvalidArgument(_)));
+}
+
+#[test]
+fn a_batch_of_searches_answers_like_one_after_the_other() {
+    let dir = Dir::in_memory();
+    let vectors = clustered(3000, 48, 0.0);
+    for threads in [0, 1, 3] {
+        let (store, _) = filled(&dir, Options::new().threads(threads), Metric::Cosine, &vectors);
+        let each: Vec<_> = vectors[..100].iter().map(|query| store.search(query, 5).unwrap()).collect();
+        assert_eq!(store.search_batch(&vectors[..100], 5).unwrap(), each);
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn a_compaction_reports_its_stages_and_can_be_cancelled() {
+    let dir = Dir::in_memory();
+    let vectors = clustered(3000, 48, 0.0);
+    let store = Store::open_with(dir.store(), manual(Metric::Cosine)).unwrap();
+    let mut batch = Batch::new();
+    vectors.iter().enumerate().for_each(|(number, vector)| drop(batch.insert(number as u64, vector)));
+    store.write(batch).unwrap();
+    let cancelled = refused(store.compact_with_progress(&|_, fraction| fraction < 0.5));
+    assert!(matches!(cancelled, Error::Maintenance { .. }), "{cancelled}");
+    assert!(store.stats().unwrap().segments.is_empty());
+    let stages = std::sync::Mutex::new(Vec::new());
+    store
+        .compact_with_progress(&|stage, fraction| {
+            assert!((0.0..=1.0).contains(&fraction));
+            let mut stages = stages.lock().unwrap();
+            if stages.last() != Some(&stage) {
+                stages.push(stage);
+            }
+            true
+        })
+        .unwrap();
+    let stages = stages.into_inner().unwrap();
+    assert_eq!(stages, [Stage::Building, Stage::Measuring, Stage::Packing, Stage::Reclaiming]);
+    assert_eq!(store.stats().unwrap().segments.len(), 1);
+}
