@@ -113,13 +113,11 @@ impl Maintainer {
         loop {
             let view = self.shared.view()?;
             let Some(plan) = policy::plan(&part_states(&view), delta_state(&view), demand) else { break };
-            let go_on = |fraction: f32| !self.is_stopping() && progress(Stage::Building, fraction);
-            self.build(&view, &plan, &go_on)?;
-            built = true;
-        }
-        if built {
+            let report = |fraction: f32| !self.is_stopping() && progress(Stage::Building, fraction);
+            self.build(&view, &plan, &report)?;
             go_on(progress, Stage::Measuring)?;
             self.calibrate()?;
+            built = true;
         }
         Ok(built)
     }

@@ -44,9 +44,9 @@ pub(crate) fn calibrate(view: &View) -> Result<Effort> {
 fn efforts_of(view: &View, vector: &[f32], own_sequence: u64) -> Result<Vec<u32>> {
     let request = Request { vector, k: NEIGHBOURS + 1, reach: Reach::EveryLeaf, max_distance: f32::INFINITY };
     let answer = search(view, &request)?;
-    let others = answer.found.iter().filter(|found| found.sequence != own_sequence);
-    // What was found before any leaf was scanned came from the delta, which costs no effort.
-    Ok(others.take(NEIGHBOURS).map(|found| found.found_at).filter(|&effort| effort > 0).collect())
+    let others = answer.found.iter().filter(|found| found.sequence != own_sequence).take(NEIGHBOURS);
+    // What is not in a leaf costs no effort.
+    Ok(others.filter_map(|found| found.found_at).collect())
 }
 
 /// How many items to scan for a recall of the ten nearest. Without a measurement yet: as many as is surely enough for

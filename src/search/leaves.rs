@@ -9,7 +9,7 @@ use crate::error::Result;
 const PREFETCH_LEAVES: usize = 2;
 
 impl Search<'_> {
-    /// Scans the delta whole. It goes first: what it finds lowers the threshold of everything after.
+    /// Scans the delta whole.
     pub(super) fn scan_delta(&mut self, query: &QueryCode) -> Result<()> {
         let view = self.view;
         let Some(frame) = view.frame.as_deref() else { return Ok(()) };

@@ -55,8 +55,8 @@ pub(crate) struct Found {
     pub(crate) id: Id,
     pub(crate) sequence: u64,
     pub(crate) distance: f32,
-    /// Items of segments scanned when it was found.
-    pub(crate) found_at: u32,
+    /// Items of segments scanned when it was found in one.
+    pub(crate) found_at: Option<u32>,
 }
 
 /// The answer of a search.
@@ -146,8 +146,9 @@ impl<'a> Search<'a> {
             self.read_delta(&scratch.query)?;
             self.read_segments(&scratch.query)?;
         } else {
-            self.scan_delta(&scratch.query)?;
+            // The delta comes second: what the best leaves have shown is near lets its codes rule out most of it.
             self.scan_leaves(scratch)?;
+            self.scan_delta(&scratch.query)?;
         }
         self.read_rows(&scratch.query)
     }
@@ -170,7 +171,7 @@ impl<'a> Search<'a> {
                 id: ids.decode(candidate.place, &stored)?,
                 sequence: ids.sequence(candidate.place)?,
                 distance: candidate.distance,
-                found_at: candidate.found_at,
+                found_at: matches!(candidate.place, Place::Segment(..)).then_some(candidate.found_at),
             })
         };
         sorted.into_iter().map(found).collect()
