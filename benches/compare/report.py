@@ -192,7 +192,7 @@ def plot(results, name, path):
 def machine(results):
     """Writes what the numbers were measured on and with."""
     lines = [f"processor: {processor()}", f"cores: {os.cpu_count()}", f"memory: {memory()}"]
-    lines += [f"kernel: {platform.system()} {platform.release()}", f"python: {platform.python_version()}"]
+    lines += [f"kernel: {platform.system()} {platform.release().partition('-')[0]}", f"python: {platform.python_version()}"]
     lines.append("compiler: " + said_by("rustc", "--version"))
     lines.append("this store: commit " + said_by("git", "-C", str(HERE), "describe", "--always", "--dirty"))
     lines += [f"{package}: {installed(package)}" for package in PEER_PACKAGES]
@@ -209,7 +209,7 @@ def processor():
         text = pathlib.Path("/proc/cpuinfo").read_text()
     except OSError:
         return platform.processor()
-    field = lambda name: (re.search(rf"^{name}\s*: (.*)$", text, re.M) or [None, "?"])[1]
+    field = lambda name: (re.search(rf"^{name}\s*: (.*)$", text, re.MULTILINE) or [None, "?"])[1]
     wide = [flag for flag in ("avx2", "avx512bw", "avx512_vnni") if f" {flag} " in field("flags") + " "]
     return f"{field('model name')} (family {field('cpu family')}, model {field('model')}; {', '.join(wide)})"
 

@@ -43,6 +43,7 @@ pub(crate) fn open(job: &Job) -> Result<Box<dyn Engine>> {
     }
 }
 
+#[expect(unsafe_code, reason = "LMDB maps its file")]
 fn environment(job: &Job) -> Result<Env<WithoutTls>> {
     std::fs::create_dir_all(&job.index)?;
     let mut options = EnvOpenOptions::new().read_txn_without_tls();
