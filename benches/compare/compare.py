@@ -30,6 +30,10 @@ RECALL_ENOUGH = 0.9985
 RECALL_STEP = 0.0004
 RECALL_FLOOR = 0.6
 
+# A setting at which all queries took this long ends its series sooner.
+SLOW_SECONDS = 5.0
+RECALL_ENOUGH_IF_SLOW = 0.991
+
 # A timed pass asks fewer queries once all of them would take longer than this.
 PASS_SECONDS = 1.0
 WARM_QUERIES = 50
@@ -149,7 +153,8 @@ def words(setting):
 
 
 def point(data, server, setting, kind):
-    """Asks every query once in each mode: the recall, the faster mode, and how many queries fill a timed pass."""
+    """Asks every query once in each mode: the recall, the faster mode, and how many queries fill a timed pass. With it,
+    whether more effort is of no interest."""
     best = None
     for mode in engines.modes(server.name):
         timing = server.ask(setting, mode, WARM_QUERIES, len(data.queries), answers=best is None)
@@ -159,7 +164,8 @@ def point(data, server, setting, kind):
             best = (mode, timing["cpu"])
     mode, seconds = best
     count = min(len(data.queries), max(100, int(len(data.queries) * PASS_SECONDS / max(seconds, 1e-9))))
-    return Point(server, setting, kind, recall, mode, count)
+    enough = recall >= (RECALL_ENOUGH if seconds < SLOW_SECONDS else RECALL_ENOUGH_IF_SLOW)
+    return Point(server, setting, kind, recall, mode, count), enough
 
 
 def survey(data, server):
@@ -168,13 +174,13 @@ def survey(data, server):
     for settings in engines.series(server.name, data.items):
         before = -1.0
         for setting in settings:
-            found = point(data, server, setting, "effort")
+            found, enough = point(data, server, setting, "effort")
             if found.recall >= RECALL_FLOOR:
                 points.append(found)
-            if found.recall >= RECALL_ENOUGH or (found.recall >= 0.9 and found.recall - before < RECALL_STEP):
+            if enough or (found.recall >= 0.9 and found.recall - before < RECALL_STEP):
                 break
             before = found.recall
-    return points + [point(data, server, setting, "stated") for setting in engines.stated(server.name)]
+    return points + [point(data, server, setting, "stated")[0] for setting in engines.stated(server.name)]
 
 
 def measure(data, names, rounds):

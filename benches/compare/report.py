@@ -192,7 +192,10 @@ def plot(results, name, path):
 def machine(results):
     """Writes what the numbers were measured on and with."""
     lines = [f"processor: {processor()}", f"cores: {os.cpu_count()}", f"memory: {memory()}"]
-    lines += [f"kernel: {platform.system()} {platform.release().partition('-')[0]}", f"python: {platform.python_version()}"]
+    lines += [
+        f"kernel: {platform.system()} {platform.release().partition('-')[0]}",
+        f"python: {platform.python_version()}",
+    ]
     lines.append("compiler: " + said_by("rustc", "--version"))
     lines.append("this store: commit " + said_by("git", "-C", str(HERE), "describe", "--always", "--dirty"))
     lines += [f"{package}: {installed(package)}" for package in PEER_PACKAGES]
