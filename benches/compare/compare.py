@@ -27,15 +27,18 @@ K = 10
 
 # A setting beyond this recall, or that adds less than this, ends its series; below the floor none is timed.
 RECALL_ENOUGH = 0.9985
-RECALL_STEP = 0.0004
-RECALL_FLOOR = 0.6
+RECALL_STEP = 0.001
+RECALL_FLOOR = 0.75
 
 # A setting at which all queries took this long ends its series sooner.
 SLOW_SECONDS = 5.0
 RECALL_ENOUGH_IF_SLOW = 0.991
 
+# A setting is not timed if another of its engine finds as much and is faster by more than this factor.
+CLEARLY = 1.15
+
 # A timed pass asks fewer queries once all of them would take longer than this.
-PASS_SECONDS = 1.0
+PASS_SECONDS = 0.5
 WARM_QUERIES = 50
 SEED = 1
 
@@ -119,15 +122,20 @@ def build(data, engine, reuse):
 class Point:
     """A setting of an engine, and what its timed passes took."""
 
-    def __init__(self, server, setting, kind, recall, mode, count):
+    def __init__(self, server, setting, kind, recall, mode, seconds):
         self.server, self.setting, self.kind, self.recall = server, setting, kind, recall
-        self.mode, self.count = mode, count
+        self.mode, self.seconds = mode, seconds
         self.cpu, self.wall = [], []
 
-    def time(self):
-        timing = self.server.ask(self.setting, self.mode, WARM_QUERIES, self.count)
-        self.cpu.append(self.count / timing["cpu"])
-        self.wall.append(self.count / timing["wall"])
+    def beats(self, other):
+        """Clearly, not by a measurement's noise."""
+        return self.recall >= other.recall and self.seconds * CLEARLY < other.seconds
+
+    def time(self, queries):
+        count = min(queries, max(100, int(PASS_SECONDS / max(self.seconds, 1e-9))))
+        timing = self.server.ask(self.setting, self.mode, WARM_QUERIES, count)
+        self.cpu.append(count / timing["cpu"])
+        self.wall.append(count / timing["wall"])
         return timing
 
     def row(self):
@@ -152,35 +160,35 @@ def words(setting):
     return "/".join(map(str, setting)) if isinstance(setting, list) else str(setting)
 
 
-def point(data, server, setting, kind):
-    """Asks every query once in each mode: the recall, the faster mode, and how many queries fill a timed pass. With it,
-    whether more effort is of no interest."""
-    best = None
-    for mode in engines.modes(server.name):
-        timing = server.ask(setting, mode, WARM_QUERIES, len(data.queries), answers=best is None)
-        if best is None:
-            recall = data.recall(timing["answers"])
-        if best is None or timing["cpu"] < best[1]:
-            best = (mode, timing["cpu"])
-    mode, seconds = best
-    count = min(len(data.queries), max(100, int(len(data.queries) * PASS_SECONDS / max(seconds, 1e-9))))
-    enough = recall >= (RECALL_ENOUGH if seconds < SLOW_SECONDS else RECALL_ENOUGH_IF_SLOW)
-    return Point(server, setting, kind, recall, mode, count), enough
+def point(data, server, setting, kind, mode):
+    """Asks every query once: the recall, and how many queries fill a timed pass."""
+    timing = server.ask(setting, mode, WARM_QUERIES, len(data.queries), answers=True)
+    return Point(server, setting, kind, data.recall(timing["answers"]), mode, timing["cpu"] / len(data.queries))
+
+
+def faster_mode(server, setting, count):
+    """One by one or all at once: what is faster at a low effort, where the cost of a call weighs most."""
+    taken = {mode: server.ask(setting, mode, WARM_QUERIES, count)["cpu"] for mode in engines.modes(server.name)}
+    return min(taken, key=taken.get)
 
 
 def survey(data, server):
-    """The settings worth timing."""
+    """The settings worth timing: those of little use are left out, and those that another clearly beats."""
     points = []
     for settings in engines.series(server.name, data.items):
-        before = -1.0
+        mode, before = faster_mode(server, settings[0], len(data.queries)), -1.0
         for setting in settings:
-            found, enough = point(data, server, setting, "effort")
+            found = point(data, server, setting, "effort", mode)
             if found.recall >= RECALL_FLOOR:
                 points.append(found)
-            if enough or (found.recall >= 0.9 and found.recall - before < RECALL_STEP):
+            slow = found.seconds * len(data.queries) > SLOW_SECONDS
+            if found.recall >= (RECALL_ENOUGH_IF_SLOW if slow else RECALL_ENOUGH):
+                break
+            if found.recall >= 0.9 and found.recall - before < RECALL_STEP:
                 break
             before = found.recall
-    return points + [point(data, server, setting, "stated")[0] for setting in engines.stated(server.name)]
+    points = [one for one in points if not any(other.beats(one) for other in points)]
+    return points + [point(data, server, setting, "stated", "single") for setting in engines.stated(server.name)]
 
 
 def measure(data, names, rounds):
@@ -196,7 +204,7 @@ def measure(data, names, rounds):
     for turn in range(rounds):
         start = time.monotonic()
         for chosen in chance.sample(points, len(points)):
-            timing = chosen.time()
+            timing = chosen.time(len(data.queries))
             resident[chosen.server.name] = (timing["resident_bytes"], timing["anonymous_bytes"])
         say(f"{data.name}: round {turn + 1} of {rounds}, {len(points)} settings, {time.monotonic() - start:.0f} s")
     opens = {server.name: server.ready["open_wall"] for server in servers}
