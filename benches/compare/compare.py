@@ -1,6 +1,7 @@
 """Compares this store with its peers in one run: recall against queries a second, build cost, memory, disk.
 
-    python compare.py DATA [--sets NAME,..] [--engines NAME,..] [--rounds N] [--reuse] [--work FOLDER]
+    python compare.py DATA [--sets NAME,..] [--engines NAME,..] [--rounds N] [--reuse]
+        [--one-by-one] [--results FOLDER] [--work FOLDER]
 
 DATA holds a folder a set, each with base.npy, queries.npy, gt.npy and meta.json. See README.md.
 """
@@ -23,6 +24,7 @@ import report
 
 HERE = pathlib.Path(__file__).resolve().parent
 RESULTS = HERE / "results"
+DOCS = HERE.parent.parent / "docs"
 K = 10
 
 # A setting beyond this recall, or that adds less than this, ends its series; below the floor none is timed.
@@ -166,17 +168,17 @@ def point(data, server, setting, kind, mode):
     return Point(server, setting, kind, data.recall(timing["answers"]), mode, timing["cpu"] / len(data.queries))
 
 
-def faster_mode(server, setting, count):
+def faster_mode(server, setting, count, modes):
     """One by one or all at once: what is faster at a low effort, where the cost of a call weighs most."""
-    taken = {mode: server.ask(setting, mode, WARM_QUERIES, count)["cpu"] for mode in engines.modes(server.name)}
+    taken = {mode: server.ask(setting, mode, WARM_QUERIES, count)["cpu"] for mode in modes}
     return min(taken, key=taken.get)
 
 
-def survey(data, server):
+def survey(data, server, one_by_one):
     """The settings worth timing: those of little use are left out, and those that another clearly beats."""
-    points = []
+    points, modes = [], ["single"] if one_by_one else engines.modes(server.name)
     for settings in engines.series(server.name, data.items):
-        mode, before = faster_mode(server, settings[0], len(data.queries)), -1.0
+        mode, before = faster_mode(server, settings[0], len(data.queries), modes), -1.0
         for setting in settings:
             found = point(data, server, setting, "effort", mode)
             if found.recall >= RECALL_FLOOR:
@@ -191,14 +193,14 @@ def survey(data, server):
     return points + [point(data, server, setting, "stated", "single") for setting in engines.stated(server.name)]
 
 
-def measure(data, names, rounds):
+def measure(data, names, rounds, one_by_one):
     """All engines open at once; rounds of passes over every setting of every engine, in random order."""
     chance = random.Random(SEED)
     servers = [engines.Server(data.job(name)) for name in names]
     points = []
     for server in servers:
         start = time.monotonic()
-        points += survey(data, server)
+        points += survey(data, server, one_by_one)
         say(f"{data.name}: {server.name} surveyed in {time.monotonic() - start:.0f} s")
     resident = {}
     for turn in range(rounds):
@@ -218,8 +220,8 @@ def compare(folder, names, arguments, work):
     costs = {name: build(data, name, arguments.reuse) for name in names}
     if arguments.rounds == 0:
         return
-    curve, resident, opens = measure(data, names, arguments.rounds)
-    write(RESULTS / f"{data.name}.curves.csv", curve)
+    curve, resident, opens = measure(data, names, arguments.rounds, arguments.one_by_one)
+    write(arguments.results / f"{data.name}.curves.csv", curve)
     raw = data.items * data.dimension * 4
     builds = []
     for name in names:
@@ -240,11 +242,11 @@ def compare(folder, names, arguments, work):
                 "search_anonymous_bytes": anonymous,
             }
         )
-    write(RESULTS / f"{data.name}.builds.csv", builds)
+    write(arguments.results / f"{data.name}.builds.csv", builds)
 
 
 def write(path, rows):
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="") as file:
         out = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         out.writeheader()
@@ -264,6 +266,8 @@ def main():
     parser.add_argument(
         "--reuse", action="store_true", help="take peers' indexes from the last run; build this store"
     )
+    parser.add_argument("--one-by-one", action="store_true", help="no queries in batches, also where that is faster")
+    parser.add_argument("--results", type=pathlib.Path, default=RESULTS, help="folder for CSV files; default: here")
     parser.add_argument("--work", type=pathlib.Path, default=HERE / "target" / "compare", help="folder for indexes")
     arguments = parser.parse_args()
     folders = sorted(meta.parent for meta in arguments.data.glob("*/meta.json"))
@@ -275,8 +279,8 @@ def main():
     for folder in folders:
         compare(folder, names, arguments, arguments.work)
     if arguments.rounds > 0:
-        report.machine(RESULTS)
-        report.everything(RESULTS, HERE.parent.parent / "docs")
+        report.machine(arguments.results)
+        report.everything(arguments.results, DOCS if arguments.results == RESULTS else arguments.results)
 
 
 main()
