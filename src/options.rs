@@ -49,6 +49,8 @@ pub struct Options {
     pub(crate) threads: usize,
     pub(crate) maintenance: Maintenance,
     pub(crate) segment: SegmentOptions,
+    /// Items of a delta beyond which a batch becomes an unbuilt part, if a test wants other than what is usual.
+    pub(crate) delta_items: Option<usize>,
 }
 
 /// How segments are built.
@@ -76,6 +78,7 @@ impl Default for Options {
             threads: 0,
             maintenance: Maintenance::default(),
             segment: SegmentOptions::default(),
+            delta_items: None,
         }
     }
 }

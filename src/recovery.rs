@@ -91,11 +91,10 @@ fn check_options(options: &Options) -> Result<()> {
 
 /// Whether there is a directory that is a store, or the beginning of one.
 fn check_directory(path: &Path) -> Result<bool> {
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(Error::io("inspect", path, error)),
-        Ok(metadata) if !metadata.is_dir() => return Err(not_a_store(path, "a file")),
-        Ok(_) => {}
+    match fs::is_dir(path)? {
+        None => return Ok(false),
+        Some(false) => return Err(not_a_store(path, "a file")),
+        Some(true) => {}
     }
     let ours = |entry: &PathBuf| {
         let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or("");
@@ -130,7 +129,8 @@ fn open_rows(path: &Path, options: &Options, report: &mut OpenReport) -> Result<
         return Database::open(&row_file(path, newest), options.cache_bytes);
     }
     let segments = segments_dir(path);
-    if segments.is_dir() && fs::list(&segments)?.iter().any(|entry| entry.extension().is_some_and(|e| e == "seg")) {
+    let has_segments = fs::is_dir(&segments)? == Some(true);
+    if has_segments && fs::list(&segments)?.iter().any(|entry| entry.extension().is_some_and(|e| e == "seg")) {
         return Err(Error::corrupt(path, "the row file", "store-*.redb beside the segments", "none"));
     }
     if !options.create {

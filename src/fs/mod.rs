@@ -3,28 +3,38 @@
 
 mod crash;
 mod map;
+#[cfg(test)]
+pub(crate) mod simulated;
+mod system;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 
-pub(crate) use crash::crash_point;
+pub(crate) use crash::{crash_point, skips_records, skips_runs};
 pub(crate) use map::Map;
+#[cfg(test)]
+use simulated::calls;
+#[cfg(not(test))]
+use system as calls;
+
+pub(crate) use calls::File;
 
 use crate::error::{Error, Result};
 
 /// Creates a file that must not exist yet.
 pub(crate) fn create_new(path: &Path) -> Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(|source| Error::io("create", path, source))
+    calls::create_new(path).map_err(|source| Error::io("create", path, source))
 }
 
 /// Makes the bytes and the length of a file durable.
 pub(crate) fn sync_file(file: &File, path: &Path) -> Result<()> {
-    file.sync_all().map_err(|source| Error::io("sync", path, source))
+    calls::sync_file(file).map_err(|source| Error::io("sync", path, source))
+}
+
+/// Makes durable what others have written to a file.
+pub(crate) fn sync_path(path: &Path) -> Result<()> {
+    let file = calls::open_to_write(path).map_err(|source| Error::io("open", path, source))?;
+    sync_file(&file, path)
 }
 
 /// Makes creations, renames and removals in a directory durable. Windows has no such call and needs none.
@@ -32,43 +42,49 @@ pub(crate) fn sync_dir(path: &Path) -> Result<()> {
     if cfg!(windows) {
         return Ok(());
     }
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(|source| Error::io("sync", path, source))
+    calls::sync_dir(path).map_err(|source| Error::io("sync", path, source))
 }
 
 /// Gives a synced file its final name, which must be free. The caller syncs the directory.
 pub(crate) fn publish(temporary: &Path, name: &Path) -> Result<()> {
-    if name.exists() {
+    if is_dir(name)?.is_some() {
         let taken = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
         return Err(Error::io("rename onto", name, taken));
     }
-    std::fs::rename(temporary, name).map_err(|source| Error::io("rename", temporary, source))
+    calls::rename(temporary, name).map_err(|source| Error::io("rename", temporary, source))
+}
+
+/// Whether there is a directory, or something else; `None` if there is nothing.
+pub(crate) fn is_dir(path: &Path) -> Result<Option<bool>> {
+    match calls::is_dir(path) {
+        Ok(is_dir) => Ok(Some(is_dir)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("inspect", path, error)),
+    }
 }
 
 /// Creates a directory and makes its name durable; one that exists already is no error.
 pub(crate) fn create_dir(path: &Path) -> Result<()> {
-    match std::fs::create_dir(path) {
+    match calls::create_dir(path) {
         Ok(()) => match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             Some(parent) => sync_dir(parent),
             None => sync_dir(Path::new(".")),
         },
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && is_dir(path)? == Some(true) => Ok(()),
         Err(error) => Err(Error::io("create the directory", path, error)),
     }
 }
 
 /// The paths in a directory, sorted.
 pub(crate) fn list(path: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(path).map_err(|source| Error::io("list", path, source))?;
-    let mut paths = entries
-        .map(|entry| entry.map(|entry| entry.path()).map_err(|source| Error::io("list", path, source)))
-        .collect::<Result<Vec<_>>>()?;
+    let mut paths = calls::list(path).map_err(|source| Error::io("list", path, source))?;
     paths.sort();
     Ok(paths)
 }
 
 /// Removes a file; one that is gone already is no error.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
+    match calls::remove(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
         _ => Ok(()),
     }
@@ -76,14 +92,7 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 
 /// Bytes of disk a file occupies, which is less than its length where it is sparse.
 pub(crate) fn allocated_bytes(path: &Path) -> Result<u64> {
-    let metadata = std::fs::metadata(path).map_err(|source| Error::io("inspect", path, source))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        Ok(metadata.blocks() * 512)
-    }
-    #[cfg(not(unix))]
-    Ok(metadata.len())
+    calls::allocated_bytes(path).map_err(|source| Error::io("inspect", path, source))
 }
 
 /// An exclusive hold on a store directory, for as long as it lives.
@@ -96,14 +105,8 @@ impl DirLock {
     /// Takes the lock file of `dir`, creating it if it is missing. Never waits.
     pub(crate) fn acquire(dir: &Path) -> Result<DirLock> {
         let path = dir.join("LOCK");
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|source| Error::io("open", &path, source))?;
-        match file.try_lock() {
+        let file = calls::open_or_create(&path).map_err(|source| Error::io("open", &path, source))?;
+        match calls::try_lock(&file) {
             Ok(()) => Ok(DirLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::Locked(dir.to_owned())),
             Err(TryLockError::Error(source)) => Err(Error::io("lock", &path, source)),

@@ -16,6 +16,8 @@ mod meta;
 mod pack;
 mod read;
 mod row;
+#[cfg(test)]
+mod simulated;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -64,12 +66,7 @@ impl Database {
         // What a crash left behind; the store's lock keeps others away.
         fs::remove(&temporary)?;
         let outcome = Database::fill_temporary(&temporary, cache_bytes, fill).and_then(|()| {
-            let file = std::fs::OpenOptions::new()
-                .write(true)
-                .open(&temporary)
-                .map_err(|source| Error::io("open", &temporary, source))?;
-            fs::sync_file(&file, &temporary)?;
-            drop(file);
+            fs::sync_path(&temporary)?;
             fs::crash_point("row file written");
             fs::publish(&temporary, path)
         });
@@ -87,7 +84,7 @@ impl Database {
         cache_bytes: usize,
         fill: impl FnOnce(&Database) -> Result<()>,
     ) -> Result<()> {
-        let redb = contained(temporary, "create", || builder(cache_bytes).create(temporary))?;
+        let redb = contained(temporary, "create", || create_file(temporary, cache_bytes))?;
         let database = Database { path: temporary.into(), redb: Guarded::new(Arc::new(redb)) };
         let transaction = contained(temporary, "begin writing", || database.redb.begin_write())?;
         let rows = WriteRows::new(&database.path, transaction);
@@ -99,7 +96,7 @@ impl Database {
 
     /// Opens a file that was created before.
     pub(crate) fn open(path: &Path, cache_bytes: usize) -> Result<Database> {
-        let redb = contained(path, "open", || builder(cache_bytes).open(path))?;
+        let redb = contained(path, "open", || open_file(path, cache_bytes))?;
         let database = Database { path: path.into(), redb: Guarded::new(Arc::new(redb)) };
         let rows = database.begin_read()?;
         let format = rows.format()?;
@@ -156,6 +153,22 @@ fn builder(cache_bytes: usize) -> redb::Builder {
     let mut builder = redb::Builder::new();
     builder.set_cache_size(cache_bytes);
     builder
+}
+
+fn create_file(path: &Path, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError> {
+    #[cfg(test)]
+    if let Some(file) = fs::simulated::create_rows(path) {
+        return builder(cache_bytes).create_with_backend(simulated::Backend(file?));
+    }
+    builder(cache_bytes).create(path)
+}
+
+fn open_file(path: &Path, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError> {
+    #[cfg(test)]
+    if let Some(file) = fs::simulated::open_rows(path) {
+        return builder(cache_bytes).create_with_backend(simulated::Backend(file?));
+    }
+    builder(cache_bytes).open(path)
 }
 
 fn temporary_name(path: &Path) -> PathBuf {

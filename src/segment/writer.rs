@@ -1,7 +1,6 @@
 //! Streams a segment to a file: sections one after the other, checksums on the way, synced every few MiB so that no
 //! commit of the row database waits behind it.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -130,7 +129,7 @@ fn put_ids(stream: &mut Stream<'_>, rows: &SegmentRows, image: &Image) -> Result
 
 /// A file that is written from its beginning to its end.
 struct Stream<'a> {
-    file: File,
+    file: fs::File,
     path: &'a Path,
     progress: &'a Progress<'a>,
     phase: Phase,

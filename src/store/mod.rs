@@ -5,6 +5,8 @@
 
 mod batch;
 mod query;
+#[cfg(test)]
+mod simulation;
 mod snapshot;
 mod stats;
 #[cfg(test)]
@@ -184,7 +186,7 @@ impl Store {
         if batch.is_empty() {
             return self.inner.shared.view().map(drop);
         }
-        self.inner.queue.submit(&self.inner.shared, self.inner.options.durability, batch.operations)?;
+        self.inner.queue.submit(&self.inner.shared, &self.inner.options, batch.operations)?;
         self.inner.wake_if_needed();
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::code::Frame;
 use crate::error::{Error, Result};
 use crate::items::{NewRow, WriteRows};
 use crate::maintenance::{FLUSH_BYTES, FLUSH_ITEMS};
-use crate::options::Durability;
+use crate::options::Options;
 use crate::snapshot::{DeltaItem, Draft, ManifestRow, Part, Shared, Source, State, Writer};
 use crate::types::{Id, Metric, SequenceRange};
 use crate::vector;
@@ -36,7 +36,7 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Commits the operations, all or none of them, perhaps with those of other callers.
-    pub(super) fn submit(&self, shared: &Shared, durability: Durability, operations: Vec<Operation>) -> Result<()> {
+    pub(super) fn submit(&self, shared: &Shared, options: &Options, operations: Vec<Operation>) -> Result<()> {
         let request = Arc::new(Request { operations: Mutex::new(operations), outcome: Mutex::new(None) });
         self.waiting.lock().push(request.clone());
         let mut writer = shared.writer();
@@ -45,7 +45,7 @@ impl Queue {
             return outcome;
         }
         let group = std::mem::take(&mut *self.waiting.lock());
-        commit_group(shared, &mut writer, durability, &group);
+        commit_group(shared, &mut writer, options, &group);
         drop(writer);
         let outcome = request.outcome.lock().take();
         outcome.unwrap_or_else(|| unreachable!("a queued request is committed by whoever takes it from the queue"))
@@ -53,7 +53,7 @@ impl Queue {
 }
 
 /// Commits what is valid and leaves every request its outcome.
-fn commit_group(shared: &Shared, writer: &mut Writer, durability: Durability, group: &[Arc<Request>]) {
+fn commit_group(shared: &Shared, writer: &mut Writer, options: &Options, group: &[Arc<Request>]) {
     let view = match shared.view() {
         Ok(view) => view,
         Err(_) => return group.iter().for_each(|request| *request.outcome.lock() = Some(Err(Error::Closed))),
@@ -70,9 +70,9 @@ fn commit_group(shared: &Shared, writer: &mut Writer, durability: Durability, gr
     if valid.is_empty() {
         return;
     }
-    let committed = shared.commit(writer, durability, |rows, draft| {
+    let committed = shared.commit(writer, options.durability, |rows, draft| {
         for (_, operations) in &valid {
-            apply(shared, rows, draft, operations)?;
+            apply(shared, options, rows, draft, operations)?;
         }
         rows.set_counters(draft.counters)
     });
@@ -115,7 +115,13 @@ fn validate(operations: &[Operation], dimension: &mut Option<usize>, metric: Met
 }
 
 /// Applies valid operations to the rows and to the draft alike.
-fn apply(shared: &Shared, rows: &mut WriteRows, draft: &mut Draft, operations: &[Operation]) -> Result<()> {
+fn apply(
+    shared: &Shared,
+    options: &Options,
+    rows: &mut WriteRows,
+    draft: &mut Draft,
+    operations: &[Operation],
+) -> Result<()> {
     let mut last: HashMap<&Id, usize> = HashMap::new();
     for (index, operation) in operations.iter().enumerate() {
         last.insert(operation.id(), index);
@@ -152,7 +158,8 @@ fn apply(shared: &Shared, rows: &mut WriteRows, draft: &mut Draft, operations: &
     draft.len += (inserts.len() - died.len()) as u64;
     died.into_iter().for_each(|sequence| bury(draft, sequence));
     let items = (first..).zip(inserts).map(|(sequence, (id, vector, _))| (sequence, id.clone(), vector.clone()));
-    extend_delta(shared, rows, draft, &frame, items.collect())
+    let limit = options.delta_items.unwrap_or(DELTA_LIMIT * FLUSH_ITEMS);
+    extend_delta(shared, rows, draft, &frame, limit, items.collect())
 }
 
 /// The frame, which the first vector of a store fixes.
@@ -186,11 +193,12 @@ fn extend_delta(
     rows: &mut WriteRows,
     draft: &mut Draft,
     frame: &Frame,
+    limit: usize,
     items: Vec<(u64, Id, Vec<f32>)>,
 ) -> Result<()> {
     let count = draft.delta.len() + items.len();
     let bytes = draft.delta.bytes() + items.len() * frame.dimension() * size_of::<f32>();
-    if count <= DELTA_LIMIT * FLUSH_ITEMS && bytes <= DELTA_LIMIT * FLUSH_BYTES {
+    if count <= limit && bytes <= DELTA_LIMIT * FLUSH_BYTES {
         for (sequence, id, vector) in items {
             let inverse_norm = frame.inverse_norm(&vector);
             let item = DeltaItem { sequence, id, vector: vector.into(), inverse_norm };

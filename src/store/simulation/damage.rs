@@ -1,0 +1,37 @@
+//! Segments that changed while nobody looked: answers stay right, and the change is noticed.
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::oracle::check_damaged;
+use super::small_store;
+use super::workload::{Call, Failure, Life};
+use crate::fs::simulated::Mutant;
+
+#[test]
+fn a_changed_bit_of_a_segment_changes_no_answer_and_is_noticed() {
+    let flips = flips(None, 3).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("damage: {flips} changed bits, 0 wrong answers, all noticed");
+}
+
+/// Flips a bit of every `step`-th byte of a segment, each time in a sound store. How many.
+pub(super) fn flips(mutant: Option<Mutant>, step: usize) -> Result<usize, Failure> {
+    let (image, items) = small_store(1);
+    let mut life = Life::mount(image, vec![items.clone()], None);
+    life.open()?;
+    life.settle(items);
+    life.call(Call::Compact, 1)?;
+    life.call(Call::Reopen, 1)?;
+    let (image, items) = (life.disk().image(), life.items());
+    let mut rng = StdRng::seed_from_u64(1);
+    for flip in 0.. {
+        let mut life = Life::mount(image.clone(), vec![items.clone()], mutant);
+        if !life.disk().flip(flip * step, rng.random_range(0..8)) {
+            return Ok(flip);
+        }
+        life.open()
+            .and_then(|()| check_damaged(life.store(), &items))
+            .map_err(|failure| format!("flip {flip}, of a bit of byte {}: {failure}", flip * step))?;
+    }
+    unreachable!("a segment has an end")
+}

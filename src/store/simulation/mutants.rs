@@ -1,0 +1,92 @@
+//! Proof that the harnesses can fail: each mistake in the order of writing is made, and must be noticed.
+
+use super::cuts::Counts;
+use super::workload::Failure;
+use super::{damage, exhaustive, number, random};
+use crate::fs::simulated::Mutant;
+
+/// Set to 1, every harness is tried on every mistake, and the table is printed.
+const TABLE: &str = "UNDERSTORY_SIMULATED_TABLE";
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Harness {
+    /// The creation of a store, cut everywhere.
+    Creation,
+    /// One call on a small store, cut everywhere.
+    Exhaustive,
+    /// Random lives.
+    Random,
+    /// Bits changed at rest.
+    Damage,
+}
+
+/// Each mistake, and the harness that must notice it.
+const EXPECTED: [(Mutant, Harness); 11] = [
+    (Mutant::RowsUnsynced, Harness::Exhaustive),
+    (Mutant::StoreNameUnsynced, Harness::Random),
+    (Mutant::RowsCreatedInPlace, Harness::Creation),
+    (Mutant::SegmentUnsynced, Harness::Exhaustive),
+    (Mutant::SegmentNameUnsynced, Harness::Exhaustive),
+    (Mutant::ManifestFirst, Harness::Exhaustive),
+    (Mutant::NoSweep, Harness::Exhaustive),
+    (Mutant::RowSwitchUnsynced, Harness::Exhaustive),
+    (Mutant::OldRowsRemovedFirst, Harness::Exhaustive),
+    (Mutant::RunsUnchecked, Harness::Damage),
+    (Mutant::RecordsUnchecked, Harness::Damage),
+];
+
+#[test]
+fn every_mistake_is_noticed() {
+    for (mutant, harness) in EXPECTED {
+        let Caught { tries, failure } = try_harness(harness, mutant)
+            .unwrap_or_else(|tries| panic!("{harness:?} did not notice {mutant:?} in {tries} tries"));
+        assert!(
+            failure.starts_with("cut ") || failure.starts_with("flip "),
+            "expected {mutant:?} to be noticed by damage to the disk, found {failure}"
+        );
+        println!("{mutant:?}: {harness:?}, {tries}: {failure}");
+    }
+}
+
+#[test]
+fn the_table_of_mistakes_and_harnesses() {
+    if number(TABLE).is_none() {
+        return;
+    }
+    for (mutant, _) in EXPECTED {
+        let row =
+            [Harness::Creation, Harness::Exhaustive, Harness::Random, Harness::Damage].map(
+                |harness| match try_harness(harness, mutant) {
+                    Ok(caught) => caught.tries.to_string(),
+                    Err(tries) => format!("not in {tries}"),
+                },
+            );
+        println!("| {mutant:?} | {} |", row.join(" | "));
+    }
+}
+
+struct Caught {
+    /// Cuts or flips, the one that was noticed included.
+    tries: u64,
+    failure: Failure,
+}
+
+/// Runs a harness until it notices the mistake; how many tries it took, or made in vain.
+fn try_harness(harness: Harness, mutant: Mutant) -> Result<Caught, u64> {
+    let mut counts = Counts::default();
+    let outcome = match harness {
+        Harness::Creation => exhaustive::creation(Some(mutant), &mut counts),
+        Harness::Exhaustive => (0..)
+            .zip(exhaustive::workloads(1))
+            .try_for_each(|(seed, calls)| exhaustive::workload(&calls, seed, Some(mutant), &mut counts)),
+        Harness::Random => (1..=20).try_for_each(|seed| random::lives(seed, Some(mutant), &mut counts)),
+        Harness::Damage => damage::flips(Some(mutant), 1).map(|flips| counts.cuts = flips as u64),
+    };
+    match outcome {
+        Ok(()) => Err(counts.cuts),
+        Err(failure) => {
+            let flips = failure.strip_prefix("flip ").and_then(|text| text.split(',').next()?.parse::<u64>().ok());
+            Ok(Caught { tries: flips.map_or(counts.cuts, |flip| flip + 1), failure })
+        }
+    }
+}
