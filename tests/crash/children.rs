@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use parking_lot::{Mutex, MutexGuard};
 use understory::Durability;
 
-use crate::{durability, kill, second_process};
+use crate::{durability, kill, script, second_process};
 
 const TASK: &str = "UNDERSTORY_TEST_TASK";
 const STORE: &str = "UNDERSTORY_TEST_STORE";
@@ -31,6 +31,7 @@ fn child_process() {
         ("fill", _) => second_process::fill(store),
         ("immediate", _) => durability::write_and_wait(store, Durability::Immediate),
         ("buffered", _) => durability::write_and_wait(store, Durability::Buffered),
+        ("script", _) => script::work(store),
         ("work", plan) => kill::work(store, plan),
         _ => panic!("no task is called {task}"),
     }

@@ -9,5 +9,8 @@ mod support;
 
 mod children;
 mod durability;
+mod faults;
 mod kill;
+mod power;
+mod script;
 mod second_process;
