@@ -66,6 +66,8 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened> {
         fs::create_dir(path)?;
     }
     let lock = DirLock::acquire(path)?;
+    // What a process that was killed created or renamed may not be durable, though it can be seen.
+    fs::sync_dir(path)?;
     let mut report = OpenReport::default();
     let database = open_rows(path, options, &mut report)?;
     fs::create_dir(&segments_dir(path))?;
@@ -143,6 +145,8 @@ fn open_rows(path: &Path, options: &Options, report: &mut OpenReport) -> Result<
         rotation_seed: rand::random(),
         build_seed: rand::random(),
     };
+    // From its first row on, a store must not vanish with its directory.
+    fs::sync_parent(path)?;
     Database::create(&row_file(path, 0), &store, options.cache_bytes)
 }
 

@@ -45,6 +45,11 @@ pub(crate) fn sync_dir(path: &Path) -> Result<()> {
     calls::sync_dir(path).map_err(|source| Error::io("sync", path, source))
 }
 
+/// Makes the name of a file or directory durable.
+pub(crate) fn sync_parent(path: &Path) -> Result<()> {
+    sync_dir(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
 /// Gives a synced file its final name, which must be free. The caller syncs the directory.
 pub(crate) fn publish(temporary: &Path, name: &Path) -> Result<()> {
     if is_dir(name)?.is_some() {
@@ -66,10 +71,7 @@ pub(crate) fn is_dir(path: &Path) -> Result<Option<bool>> {
 /// Creates a directory and makes its name durable; one that exists already is no error.
 pub(crate) fn create_dir(path: &Path) -> Result<()> {
     match calls::create_dir(path) {
-        Ok(()) => match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            Some(parent) => sync_dir(parent),
-            None => sync_dir(Path::new(".")),
-        },
+        Ok(()) => sync_parent(path),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && is_dir(path)? == Some(true) => Ok(()),
         Err(error) => Err(Error::io("create the directory", path, error)),
     }

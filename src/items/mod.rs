@@ -76,7 +76,7 @@ impl Database {
             return Err(error);
         }
         fs::crash_point("row file named");
-        fs::sync_dir(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+        fs::sync_parent(path)
     }
 
     fn fill_temporary(

@@ -20,7 +20,7 @@ impl Write for File {
         match self {
             File::Real(file) => file.write(bytes),
             File::Simulated(file) => {
-                file.append(bytes);
+                file.append(bytes)?;
                 Ok(bytes.len())
             }
         }
@@ -55,10 +55,7 @@ pub(in crate::fs) fn open_or_create(path: &Path) -> io::Result<File> {
 pub(in crate::fs) fn sync_file(file: &File) -> io::Result<()> {
     match file {
         File::Real(file) => system::sync_file(file),
-        File::Simulated(file) => {
-            file.sync();
-            Ok(())
-        }
+        File::Simulated(file) => file.sync(),
     }
 }
 
@@ -67,8 +64,7 @@ pub(in crate::fs) fn sync_dir(path: &Path) -> io::Result<()> {
     let mut state = disk.lock();
     let directory = state.image.find(&path)?;
     state.image.entries(directory)?;
-    state.act(Operation::SyncDirectory { directory });
-    Ok(())
+    state.act(Operation::SyncDirectory { directory })
 }
 
 /// A disk that was put in for one opening has no other user.
@@ -97,8 +93,7 @@ pub(in crate::fs) fn create_dir(path: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     let node = state.take_node();
-    state.act(Operation::CreateDirectory { directory, name, node });
-    Ok(())
+    state.act(Operation::CreateDirectory { directory, name, node })
 }
 
 pub(in crate::fs) fn rename(from: &Path, to: &Path) -> io::Result<()> {
@@ -107,10 +102,10 @@ pub(in crate::fs) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     let (directory, from) = state.parent(&source.path)?;
     let (_, to) = state.parent(&target.path)?;
     let node = state.image.find(&source.path)?;
-    if from != to {
-        state.act(Operation::Rename { directory, from, to, node });
+    if from == to {
+        return Ok(());
     }
-    Ok(())
+    state.act(Operation::Rename { directory, from, to, node })
 }
 
 pub(in crate::fs) fn remove(path: &Path) -> io::Result<()> {
@@ -120,8 +115,7 @@ pub(in crate::fs) fn remove(path: &Path) -> io::Result<()> {
     if !state.image.entries(directory)?.contains_key(&name) {
         return Err(io::ErrorKind::NotFound.into());
     }
-    state.act(Operation::Remove { directory, name });
-    Ok(())
+    state.act(Operation::Remove { directory, name })
 }
 
 pub(in crate::fs) fn list(path: &Path) -> io::Result<Vec<PathBuf>> {

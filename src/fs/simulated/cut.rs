@@ -68,32 +68,26 @@ impl Replay {
     }
 
     pub(crate) fn step(&mut self, operation: &Operation) {
-        let is_synced = |other: &Operation| match (operation, other) {
-            (
-                Operation::SyncFile { file },
-                Operation::Write { file: written, .. } | Operation::SetLength { file: written, .. },
-            ) => file == written,
-            (
-                Operation::SyncDirectory { directory },
-                Operation::CreateFile { directory: changed, .. }
-                | Operation::CreateDirectory { directory: changed, .. }
-                | Operation::Rename { directory: changed, .. }
-                | Operation::Remove { directory: changed, .. },
-            ) => directory == changed,
-            _ => false,
-        };
-        if operation.is_sync() {
-            let durable = &mut self.durable;
-            self.unsynced.retain(|other| {
-                let synced = is_synced(other);
-                if synced {
-                    durable.apply(other);
-                }
-                !synced
-            });
-        } else {
-            self.unsynced.push(operation.clone());
+        match operation {
+            Operation::SyncFile { file } => self.settle(|other| other.file() == Some(*file), true),
+            Operation::FailSync { file } => self.settle(|other| other.file() == Some(*file), false),
+            Operation::SyncDirectory { directory } => {
+                self.settle(|other| other.directory() == Some(*directory), true);
+            }
+            _ => self.unsynced.push(operation.clone()),
         }
+    }
+
+    /// What was asked for is durable now, or lost.
+    fn settle(&mut self, is_meant: impl Fn(&Operation) -> bool, is_durable: bool) {
+        let durable = &mut self.durable;
+        self.unsynced.retain(|operation| {
+            let is_meant = is_meant(operation);
+            if is_meant && is_durable {
+                durable.apply(operation);
+            }
+            !is_meant
+        });
     }
 
     /// Whether a cut here can leave more than one thing.
@@ -103,7 +97,7 @@ impl Replay {
 
     /// Whether changes of directories are among it.
     pub(crate) fn has_unsynced_names(&self) -> bool {
-        self.unsynced.iter().any(|operation| !operation.is_data())
+        self.unsynced.iter().any(|operation| operation.directory().is_some())
     }
 
     /// The disk after a cut here.
@@ -114,7 +108,7 @@ impl Replay {
             _ => 0,
         };
         for (index, operation) in self.unsynced.iter().enumerate() {
-            let is_data = operation.is_data();
+            let is_data = operation.file().is_some();
             let survives = match damage {
                 Damage::Dropped => false,
                 Damage::Kept => true,

@@ -13,14 +13,46 @@ pub(crate) const ROOT: Node = 0;
 /// One change, or one sync, in the order in which the system was asked for it.
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
-    Write { file: Node, offset: u64, bytes: Arc<[u8]> },
-    SetLength { file: Node, length: u64 },
-    SyncFile { file: Node },
-    CreateFile { directory: Node, name: String, node: Node },
-    CreateDirectory { directory: Node, name: String, node: Node },
-    Rename { directory: Node, from: String, to: String, node: Node },
-    Remove { directory: Node, name: String },
-    SyncDirectory { directory: Node },
+    Write {
+        file: Node,
+        offset: u64,
+        bytes: Arc<[u8]>,
+    },
+    SetLength {
+        file: Node,
+        length: u64,
+    },
+    SyncFile {
+        file: Node,
+    },
+    /// A sync that failed. The system forgets that what was written needs writing: it stays readable, but no later
+    /// sync makes it durable.
+    FailSync {
+        file: Node,
+    },
+    CreateFile {
+        directory: Node,
+        name: String,
+        node: Node,
+    },
+    CreateDirectory {
+        directory: Node,
+        name: String,
+        node: Node,
+    },
+    Rename {
+        directory: Node,
+        from: String,
+        to: String,
+        node: Node,
+    },
+    Remove {
+        directory: Node,
+        name: String,
+    },
+    SyncDirectory {
+        directory: Node,
+    },
 }
 
 impl Operation {
@@ -28,9 +60,23 @@ impl Operation {
         matches!(self, Operation::SyncFile { .. } | Operation::SyncDirectory { .. })
     }
 
-    /// Whether it changes the bytes or the length of a file.
-    pub(crate) fn is_data(&self) -> bool {
-        matches!(self, Operation::Write { .. } | Operation::SetLength { .. })
+    /// The file whose bytes or length it changes.
+    pub(super) fn file(&self) -> Option<Node> {
+        match self {
+            Operation::Write { file, .. } | Operation::SetLength { file, .. } => Some(*file),
+            _ => None,
+        }
+    }
+
+    /// The directory that it changes.
+    pub(super) fn directory(&self) -> Option<Node> {
+        match self {
+            Operation::CreateFile { directory, .. }
+            | Operation::CreateDirectory { directory, .. }
+            | Operation::Rename { directory, .. }
+            | Operation::Remove { directory, .. } => Some(*directory),
+            _ => None,
+        }
     }
 }
 
@@ -52,7 +98,7 @@ impl Image {
         match operation {
             Operation::Write { file, offset, bytes } => self.write(*file, *offset as usize, bytes),
             Operation::SetLength { file, length } => self.file_mut(*file).resize(*length as usize, 0),
-            Operation::SyncFile { .. } | Operation::SyncDirectory { .. } => {}
+            Operation::SyncFile { .. } | Operation::FailSync { .. } | Operation::SyncDirectory { .. } => {}
             Operation::CreateFile { directory, name, node } => {
                 self.file_mut(*node);
                 self.name(*directory, name, *node);

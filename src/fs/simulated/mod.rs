@@ -31,6 +31,16 @@ const SEGMENTS: &str = "segments";
 static DISKS: RwLock<BTreeMap<u64, Arc<Mutex<State>>>> = RwLock::new(BTreeMap::new());
 static NEXT_DISK: AtomicU64 = AtomicU64::new(0);
 
+/// When a disk fails.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    /// Operations that succeed before.
+    pub(crate) after: usize,
+    /// Whether it goes on failing.
+    pub(crate) is_lasting: bool,
+    pub(crate) error: io::ErrorKind,
+}
+
 /// What a disk holds, and how it came to.
 #[derive(Debug)]
 struct State {
@@ -40,6 +50,8 @@ struct State {
     row_files: BTreeSet<Node>,
     /// Added to the length of each file when it is asked how much room it takes.
     waste: u64,
+    fault: Option<Fault>,
+    has_failed: bool,
     mutant: Option<Mutant>,
     held_back: Vec<Operation>,
     row_syncs: usize,
@@ -63,6 +75,8 @@ impl Disk {
             log: Vec::new(),
             row_files: BTreeSet::new(),
             waste: 0,
+            fault: None,
+            has_failed: false,
             mutant,
             held_back: Vec::new(),
             row_syncs: 0,
@@ -73,6 +87,15 @@ impl Disk {
         Disk { number, state }
     }
 
+    /// Mounts a disk as a killed process left it: what was logged since it held `start` can be seen, synced or not.
+    pub(crate) fn after_kill(start: Image, log: Vec<Operation>, mutant: Option<Mutant>) -> Disk {
+        let mut image = start;
+        log.iter().for_each(|operation| image.apply(operation));
+        let disk = Disk::mount(image, mutant);
+        disk.state.lock().log = log;
+        disk
+    }
+
     /// The path of the store's directory.
     pub(crate) fn store_path(&self) -> PathBuf {
         Path::new(MOUNTS).join(self.number.to_string()).join(STORE)
@@ -81,6 +104,16 @@ impl Disk {
     /// Makes the disk claim that its files take so many bytes more than they do.
     pub(crate) fn set_waste(&self, bytes: u64) {
         self.state.lock().waste = bytes;
+    }
+
+    /// Makes the disk fail from now on, or no more.
+    pub(crate) fn set_fault(&self, fault: Option<Fault>) {
+        self.state.lock().fault = fault;
+    }
+
+    /// Whether an operation has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.state.lock().has_failed
     }
 
     /// How many operations there were.
@@ -125,8 +158,41 @@ impl Drop for Disk {
 }
 
 impl State {
-    /// Carries an operation out and logs it.
-    fn act(&mut self, operation: Operation) {
+    /// Carries an operation out and logs it, unless the disk fails.
+    fn act(&mut self, operation: Operation) -> io::Result<()> {
+        match self.due_fault() {
+            None => self.carry_out(operation),
+            Some(error) => {
+                match operation {
+                    Operation::SyncFile { file } => self.carry_out(Operation::FailSync { file }),
+                    Operation::Write { file, offset, bytes } => {
+                        let bytes = bytes[..bytes.len() / 2].into();
+                        self.carry_out(Operation::Write { file, offset, bytes });
+                    }
+                    _ => {}
+                }
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The error of this operation, if it is to fail.
+    fn due_fault(&mut self) -> Option<io::ErrorKind> {
+        let fault = self.fault.as_mut()?;
+        if fault.after > 0 {
+            fault.after -= 1;
+            return None;
+        }
+        let Fault { is_lasting, error, .. } = *fault;
+        if !is_lasting {
+            self.fault = None;
+        }
+        self.has_failed = true;
+        Some(error)
+    }
+
+    fn carry_out(&mut self, operation: Operation) {
         self.image.apply(&operation);
         if let Operation::Rename { directory, .. } = &operation
             && Some(*directory) == self.store()
@@ -214,7 +280,7 @@ impl Location {
         let mut state = self.disk.lock();
         let (directory, name) = state.parent(&self.path)?;
         let node = state.take_node();
-        state.act(Operation::CreateFile { directory, name, node });
+        state.act(Operation::CreateFile { directory, name, node })?;
         drop(state);
         Ok(OnDisk { disk: self.disk, node })
     }
@@ -232,14 +298,14 @@ impl OnDisk {
         self.disk.lock()
     }
 
-    fn append(&self, bytes: &[u8]) {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state();
         let offset = state.image.file(self.node).map_or(0, |file| file.len() as u64);
-        state.act(Operation::Write { file: self.node, offset, bytes: bytes.into() });
+        state.act(Operation::Write { file: self.node, offset, bytes: bytes.into() })
     }
 
-    fn sync(&self) {
-        self.state().act(Operation::SyncFile { file: self.node });
+    fn sync(&self) -> io::Result<()> {
+        self.state().act(Operation::SyncFile { file: self.node })
     }
 }
 
@@ -294,17 +360,14 @@ impl RowFile {
     }
 
     pub(crate) fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.state().act(Operation::SetLength { file: self.0.node, length });
-        Ok(())
+        self.0.state().act(Operation::SetLength { file: self.0.node, length })
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.0.sync();
-        Ok(())
+        self.0.sync()
     }
 
     pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.state().act(Operation::Write { file: self.0.node, offset, bytes: bytes.into() });
-        Ok(())
+        self.0.state().act(Operation::Write { file: self.0.node, offset, bytes: bytes.into() })
     }
 }

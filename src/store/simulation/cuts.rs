@@ -130,6 +130,22 @@ impl Cutter<'_> {
         last.ok_or_else(|| "expected a cut".to_owned())
     }
 
+    /// Cuts at the end of a history in every way, and twice at random after a point of it.
+    pub(super) fn cut_since(&mut self, history: &History, point: usize) -> Result<(), Failure> {
+        let mut points: Vec<usize> = (0..2).map(|_| self.rng.random_range(point..=history.log.len())).collect();
+        points.sort_unstable();
+        let mut replay = Replay::new(history.start.clone());
+        let mut done = 0;
+        for point in points {
+            history.log[done..point].iter().for_each(|operation| replay.step(operation));
+            done = point;
+            let damage = Damage::random(self.rng);
+            self.cut(history, point, &replay, damage)?;
+        }
+        history.log[done..].iter().for_each(|operation| replay.step(operation));
+        Damage::ALL.into_iter().try_for_each(|damage| self.cut(history, history.log.len(), &replay, damage).map(drop))
+    }
+
     /// Cuts at every operation of a history's last call, in each of a few ways.
     pub(super) fn cut_everywhere(&mut self, history: &History) -> Result<(), Failure> {
         let first = history.start_of_last_call();

@@ -6,8 +6,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::cuts::{Counts, Cutter};
-use super::workload::{Call, Failure};
-use super::{new_store, number, recover, report, small_store};
+use super::workload::{Call, Failure, History};
+use super::{new_store, number, oracle, recover, report, small_store};
 use crate::fs::simulated::Mutant;
 
 /// Calls of the longest workload; 3 in the long form.
@@ -32,6 +32,39 @@ fn every_short_workload_survives_every_cut() {
         }
     }
     report("exhaustive", counts, started);
+}
+
+/// What a process that was killed had not synced can be seen by the next one, which must not build on it.
+#[test]
+fn what_follows_a_kill_survives_every_cut() {
+    let started = Instant::now();
+    let mut counts = Counts::default();
+    let creation = new_store(None).unwrap().end();
+    kill_everywhere(&creation, 0, None, &mut counts).unwrap_or_else(|failure| panic!("creation: {failure}"));
+    for (seed, calls) in (0..).zip(workloads(1)) {
+        let history = history(&calls, seed, None).unwrap();
+        kill_everywhere(&history, seed, None, &mut counts).unwrap_or_else(|failure| panic!("{calls:?}: {failure}"));
+    }
+    report("kill, then cut", counts, started);
+}
+
+/// Kills the process at every operation of the last call, opens the store, writes, and cuts the power.
+pub(super) fn kill_everywhere(
+    history: &History,
+    seed: u64,
+    mutant: Option<Mutant>,
+    counts: &mut Counts,
+) -> Result<(), Failure> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    for point in history.start_of_last_call()..=history.log.len() {
+        let mut life =
+            oracle::open(history.kill(point, mutant)).map_err(|failure| format!("kill {point}: {failure}"))?;
+        life.call(Call::Insert, seed)?;
+        let next = life.end();
+        let mut cutter = Cutter { rng: &mut rng, mutant, nest_one_in: 8, counts };
+        cutter.cut_since(&next, point).map_err(|failure| format!("cut after kill {point}: {failure}"))?;
+    }
+    Ok(())
 }
 
 /// Every sequence of so many calls.
@@ -60,11 +93,16 @@ pub(super) fn workload(
     mutant: Option<Mutant>,
     counts: &mut Counts,
 ) -> Result<(), Failure> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    Cutter { rng: &mut rng, mutant, nest_one_in: 8, counts }.cut_everywhere(&history(calls, seed, mutant)?)
+}
+
+/// Runs the calls on a small store.
+pub(super) fn history(calls: &[Call], seed: u64, mutant: Option<Mutant>) -> Result<History, Failure> {
     let (image, items) = small_store(seed);
     let mut life = recover(image, &[items], mutant)?;
     for &call in calls {
         life.call(call, seed)?;
     }
-    let mut rng = StdRng::seed_from_u64(seed);
-    Cutter { rng: &mut rng, mutant, nest_one_in: 8, counts }.cut_everywhere(&life.end())
+    Ok(life.end())
 }

@@ -14,7 +14,11 @@ use crate::types::Id;
 
 /// Mounts what a cut left, opens the store and checks it.
 pub(super) fn recover(image: Image, allowed: &[Arc<Items>], mutant: Option<Mutant>) -> Result<Life, Failure> {
-    let mut life = Life::mount(image, allowed.to_vec(), mutant);
+    open(Life::mount(image, allowed.to_vec(), mutant))
+}
+
+/// Opens the store of a mounted disk and checks it.
+pub(super) fn open(mut life: Life) -> Result<Life, Failure> {
     life.open()?;
     let items = check(&life)?;
     life.settle(items);
@@ -29,8 +33,8 @@ pub(super) fn check(life: &Life) -> Result<Arc<Items>, Failure> {
         return Err(format!("expected whole segments, found {damaged:?}"));
     }
     let items = read(store)?;
-    let Some(items) = life.before().iter().find(|allowed| ***allowed == items) else {
-        let expected: Vec<usize> = life.before().iter().map(|allowed| allowed.len()).collect();
+    let Some(items) = life.may_hold().iter().find(|allowed| ***allowed == items) else {
+        let expected: Vec<usize> = life.may_hold().iter().map(|allowed| allowed.len()).collect();
         return Err(format!("expected a state of {expected:?} items, found {} other items", items.len()));
     };
     check_searches(store, items)?;
@@ -42,7 +46,7 @@ pub(super) fn check(life: &Life) -> Result<Arc<Items>, Failure> {
     Ok(items.clone())
 }
 
-fn read(store: &Store) -> Result<Items, Failure> {
+pub(super) fn read(store: &Store) -> Result<Items, Failure> {
     let mut items = Items::new();
     for item in store.scan().map_err(|error| format!("scan failed: {error}"))? {
         let item = item.map_err(|error| format!("scan failed: {error}"))?;

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::cuts::{Counts, Cutter};
 use super::workload::{Call, Failure, Manner};
-use super::{new_store, number, report};
+use super::{new_store, number, oracle, report};
 use crate::fs::simulated::Mutant;
 use crate::options::Durability;
 
@@ -58,6 +58,11 @@ pub(super) fn lives(seed: u64, mutant: Option<Mutant>, counts: &mut Counts) -> R
         life.reopen(Manner { durability, has_worker: rng.random_bool(0.25) })?;
         for _ in 0..rng.random_range(1..=8) {
             life.call(Call::random(&mut rng), seed * 100 + number as u64)?;
+        }
+        if rng.random_bool(0.3) {
+            let history = life.end();
+            life = oracle::open(history.kill(rng.random_range(0..=history.log.len()), mutant))?;
+            life.call(Call::random(&mut rng), seed)?;
         }
         let mut cutter = Cutter { rng: &mut rng, mutant, nest_one_in: 2, counts };
         life = cutter.cut_some(&life.end(), CUTS_OF_A_LIFE)?;

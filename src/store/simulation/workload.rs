@@ -101,6 +101,7 @@ fn new_entry(rng: &mut StdRng) -> Entry {
 }
 
 /// A call that has returned.
+#[derive(Clone)]
 struct Step {
     /// How many operations the disk had logged by then.
     ended: usize,
@@ -122,8 +123,10 @@ pub(super) struct Manner {
 pub(super) struct Life {
     disk: Disk,
     start: Image,
-    /// What the store may hold until it is open.
+    /// What the store may hold if the power fails before the first step.
     before: Vec<Arc<Items>>,
+    /// What it may hold when it is opened.
+    may_hold: Vec<Arc<Items>>,
     steps: Vec<Step>,
     store: Option<Store>,
     manner: Manner,
@@ -133,7 +136,8 @@ impl Life {
     /// Mounts a disk. Nothing on it is opened.
     pub(super) fn mount(start: Image, before: Vec<Arc<Items>>, mutant: Option<Mutant>) -> Life {
         let disk = Disk::mount(start.clone(), mutant);
-        Life { disk, start, before, steps: Vec::new(), store: None, manner: Manner::default() }
+        let may_hold = before.clone();
+        Life { disk, start, before, may_hold, steps: Vec::new(), store: None, manner: Manner::default() }
     }
 
     fn options(&self) -> Options {
@@ -160,9 +164,9 @@ impl Life {
         &self.disk
     }
 
-    /// What the store may hold before anything was read from it.
-    pub(super) fn before(&self) -> &[Arc<Items>] {
-        &self.before
+    /// What the store may hold when it is opened.
+    pub(super) fn may_hold(&self) -> &[Arc<Items>] {
+        &self.may_hold
     }
 
     /// Opens the store again, in another manner.
@@ -187,10 +191,20 @@ impl Life {
 
     /// Makes a call.
     pub(super) fn call(&mut self, call: Call, seed: u64) -> Result<(), Failure> {
+        let (outcome, items) = self.attempt(call, seed);
+        outcome.map_err(|error| format!("{call:?} failed: {error}"))?;
+        let is_write = !matches!(call, Call::Flush | Call::Compact | Call::CompactRows | Call::Reopen);
+        let is_durable = !is_write || self.manner.durability == Durability::Immediate;
+        self.steps.push(Step { ended: self.disk.operations(), items, is_durable });
+        Ok(())
+    }
+
+    /// Makes a call that may fail; what came of it, and what the store holds if it did not.
+    pub(super) fn attempt(&mut self, call: Call, seed: u64) -> (Result<(), Error>, Arc<Items>) {
         let mut rng = StdRng::seed_from_u64(seed.wrapping_mul(1_000_003).wrapping_add(self.steps.len() as u64));
         let mut items = self.items();
         let writes = call.writes(&items, &mut rng);
-        self.run(call, &writes).map_err(|error| format!("{call:?} failed: {error}"))?;
+        let outcome = self.run(call, &writes);
         let changed = Arc::make_mut(&mut items);
         for (id, entry) in writes {
             match entry {
@@ -198,10 +212,14 @@ impl Life {
                 None => changed.remove(&id),
             };
         }
-        let is_write = !matches!(call, Call::Flush | Call::Compact | Call::CompactRows | Call::Reopen);
-        let is_durable = !is_write || self.manner.durability == Durability::Immediate;
-        self.steps.push(Step { ended: self.disk.operations(), items, is_durable });
-        Ok(())
+        (outcome, items)
+    }
+
+    /// Drops the store, whatever state it is in, and opens it again.
+    pub(super) fn recover_in_place(&mut self, may_hold: Vec<Arc<Items>>) -> Result<(), Failure> {
+        self.store = None;
+        self.may_hold = may_hold;
+        self.open()
     }
 
     fn run(&mut self, call: Call, writes: &[(Id, Option<Entry>)]) -> Result<(), Error> {
@@ -258,6 +276,21 @@ impl History {
         };
         let begun = if operations > self.steps[ended - 1].ended { self.steps.len().min(ended + 1) } else { ended };
         self.steps[durable..begun].iter().map(|step| step.items.clone()).collect()
+    }
+
+    /// The disk after a kill of the process, at which nothing is lost that the system was told; nothing on it is opened.
+    pub(super) fn kill(&self, operations: usize, mutant: Option<Mutant>) -> Life {
+        let disk = Disk::after_kill(self.start.clone(), self.log[..operations].to_vec(), mutant);
+        let ended = self.steps.partition_point(|step| step.ended <= operations);
+        Life {
+            disk,
+            start: self.start.clone(),
+            before: self.before.clone(),
+            may_hold: self.allowed(operations),
+            steps: self.steps[..ended].to_vec(),
+            store: None,
+            manner: Manner::default(),
+        }
     }
 
     /// Where the last call began.
