@@ -1,6 +1,8 @@
 //! Upkeep that builds no segment: packing rows into blocks, giving the row file's unused space back, and measuring the
 //! effort of searches.
 
+use std::path::Path;
+
 use super::Maintainer;
 use crate::error::Result;
 use crate::fs;
@@ -70,9 +72,25 @@ impl Maintainer {
         let old = writer.database()?.path().to_owned();
         let new = next_row_file(&old);
         let keep_dead = |sequence| is_in_segment(&view, sequence);
-        Database::copy_to(&view.rows, &new, self.options.cache_bytes, &keep_dead)?;
-        let database = Database::open(&new, self.options.cache_bytes)?;
-        self.shared.switch_database(&mut writer, database)
+        Database::copy_to(&view.rows, &new, self.options.cache_bytes, &keep_dead)
+            .and_then(|()| Database::open(&new, self.options.cache_bytes))
+            .and_then(|database| self.shared.switch_database(&mut writer, database))
+            .inspect_err(|_| {
+                // The next open takes the newest row file: unless this one is gone for good, what is written to the
+                // old one from now on would be lost.
+                if let Err(error) = self.withdraw(&new) {
+                    writer.stop(format!("a new row file could neither be used nor removed: {error}"));
+                }
+            })
+    }
+
+    /// Removes a row file that was not switched to, durably.
+    fn withdraw(&self, rows: &Path) -> Result<()> {
+        if fs::is_dir(rows)?.is_none() {
+            return Ok(());
+        }
+        fs::remove(rows)?;
+        fs::sync_dir(self.shared.path())
     }
 
     fn rewrite_blocks(&self) -> Result<()> {

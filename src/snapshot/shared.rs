@@ -134,6 +134,11 @@ impl Writer {
         self.database.as_ref().ok_or(Error::Closed)
     }
 
+    /// Refuses every further commit.
+    pub(crate) fn stop(&mut self, cause: String) {
+        self.stopped.get_or_insert(cause);
+    }
+
     /// Why no further commit is possible, if it is not.
     pub(crate) fn stopped(&self) -> Option<&str> {
         self.stopped.as_deref()

@@ -224,12 +224,15 @@ impl State {
 
     /// The names of all row files but the newest.
     fn old_row_files(&self) -> Vec<String> {
-        let entries = self.store().and_then(|store| self.image.entries(store).ok());
-        let is_rows = |name: &&String| name.ends_with(".redb");
-        let mut names: Vec<String> =
-            entries.into_iter().flat_map(|entries| entries.keys()).filter(is_rows).cloned().collect();
+        let mut names = self.row_file_names();
         names.pop();
         names
+    }
+
+    fn row_file_names(&self) -> Vec<String> {
+        let entries = self.store().and_then(|store| self.image.entries(store).ok());
+        let is_rows = |name: &&String| name.ends_with(".redb");
+        entries.into_iter().flat_map(|entries| entries.keys()).filter(is_rows).cloned().collect()
     }
 
     /// What a listing shows.

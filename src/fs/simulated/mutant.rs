@@ -26,6 +26,10 @@ pub(crate) enum Mutant {
     RowSwitchUnsynced,
     /// The old row file is removed before the new one's name is durable.
     OldRowsRemovedFirst,
+    /// A new row file that could not be switched to stays.
+    FailedRowsKept,
+    /// The store's directory is not synced at open, so that names of a killed process are trusted.
+    NamesTrusted,
     /// Checksums of leaves' runs are not compared.
     RunsUnchecked,
     /// Checksums of records are not compared.
@@ -47,6 +51,8 @@ impl State {
                 if Some(*directory) == self.segments() => {}
             (Some(Mutant::RowSwitchUnsynced), Operation::SyncDirectory { directory })
                 if Some(*directory) == self.store() && self.has_switched_rows => {}
+            (Some(Mutant::NamesTrusted), Operation::SyncDirectory { directory })
+                if Some(*directory) == self.store() && self.row_files.is_empty() => {}
             (
                 Some(Mutant::ManifestFirst),
                 Operation::Rename { directory, .. } | Operation::SyncDirectory { directory },

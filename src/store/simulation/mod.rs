@@ -5,6 +5,7 @@
 mod cuts;
 mod damage;
 mod exhaustive;
+mod faults;
 mod mutants;
 mod oracle;
 mod random;

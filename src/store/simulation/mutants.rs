@@ -2,7 +2,7 @@
 
 use super::cuts::Counts;
 use super::workload::Failure;
-use super::{damage, exhaustive, number, random};
+use super::{damage, exhaustive, faults, number, random};
 use crate::fs::simulated::Mutant;
 
 /// Set to 1, every harness is tried on every mistake, and the table is printed.
@@ -16,12 +16,21 @@ enum Harness {
     Exhaustive,
     /// Random lives.
     Random,
+    /// The process killed at every operation of one call, then a write, then cuts.
+    Kill,
+    /// A disk that fails at every operation of a switch of the row file, then a write, then a cut.
+    Fault,
     /// Bits changed at rest.
     Damage,
 }
 
+impl Harness {
+    const ALL: [Harness; 6] =
+        [Harness::Creation, Harness::Exhaustive, Harness::Random, Harness::Kill, Harness::Fault, Harness::Damage];
+}
+
 /// Each mistake, and the harness that must notice it.
-const EXPECTED: [(Mutant, Harness); 11] = [
+const EXPECTED: [(Mutant, Harness); 13] = [
     (Mutant::RowsUnsynced, Harness::Exhaustive),
     (Mutant::StoreNameUnsynced, Harness::Random),
     (Mutant::RowsCreatedInPlace, Harness::Creation),
@@ -31,6 +40,8 @@ const EXPECTED: [(Mutant, Harness); 11] = [
     (Mutant::NoSweep, Harness::Exhaustive),
     (Mutant::RowSwitchUnsynced, Harness::Exhaustive),
     (Mutant::OldRowsRemovedFirst, Harness::Exhaustive),
+    (Mutant::FailedRowsKept, Harness::Fault),
+    (Mutant::NamesTrusted, Harness::Kill),
     (Mutant::RunsUnchecked, Harness::Damage),
     (Mutant::RecordsUnchecked, Harness::Damage),
 ];
@@ -41,8 +52,8 @@ fn every_mistake_is_noticed() {
         let Caught { tries, failure } = try_harness(harness, mutant)
             .unwrap_or_else(|tries| panic!("{harness:?} did not notice {mutant:?} in {tries} tries"));
         assert!(
-            failure.starts_with("cut ") || failure.starts_with("flip "),
-            "expected {mutant:?} to be noticed by damage to the disk, found {failure}"
+            ["cut ", "kill ", "fault ", "flip "].iter().any(|place| failure.starts_with(place)),
+            "expected {mutant:?} to be noticed by what happens to the disk, found {failure}"
         );
         println!("{mutant:?}: {harness:?}, {tries}: {failure}");
     }
@@ -54,19 +65,16 @@ fn the_table_of_mistakes_and_harnesses() {
         return;
     }
     for (mutant, _) in EXPECTED {
-        let row =
-            [Harness::Creation, Harness::Exhaustive, Harness::Random, Harness::Damage].map(
-                |harness| match try_harness(harness, mutant) {
-                    Ok(caught) => caught.tries.to_string(),
-                    Err(tries) => format!("not in {tries}"),
-                },
-            );
+        let row = Harness::ALL.map(|harness| match try_harness(harness, mutant) {
+            Ok(caught) => caught.tries.to_string(),
+            Err(tries) => format!("not in {tries}"),
+        });
         println!("| {mutant:?} | {} |", row.join(" | "));
     }
 }
 
 struct Caught {
-    /// Cuts or flips, the one that was noticed included.
+    /// Cuts, faults or flips, the one that was noticed included.
     tries: u64,
     failure: Failure,
 }
@@ -80,13 +88,20 @@ fn try_harness(harness: Harness, mutant: Mutant) -> Result<Caught, u64> {
             .zip(exhaustive::workloads(1))
             .try_for_each(|(seed, calls)| exhaustive::workload(&calls, seed, Some(mutant), &mut counts)),
         Harness::Random => (1..=20).try_for_each(|seed| random::lives(seed, Some(mutant), &mut counts)),
+        Harness::Kill => (0..).zip(exhaustive::workloads(1)).try_for_each(|(seed, calls)| {
+            let history = exhaustive::history(&calls, seed, Some(mutant))?;
+            exhaustive::kill_everywhere(&history, seed, Some(mutant), &mut counts)
+        }),
+        Harness::Fault => faults::failed_switches(Some(mutant)).map(|faults| counts.cuts = faults as u64),
         Harness::Damage => damage::flips(Some(mutant), 1).map(|flips| counts.cuts = flips as u64),
     };
     match outcome {
         Ok(()) => Err(counts.cuts),
         Err(failure) => {
-            let flips = failure.strip_prefix("flip ").and_then(|text| text.split(',').next()?.parse::<u64>().ok());
-            Ok(Caught { tries: flips.map_or(counts.cuts, |flip| flip + 1), failure })
+            // Faults and flips are numbered from 0 and not counted as cuts.
+            let text = failure.strip_prefix("flip ").or(failure.strip_prefix("fault "));
+            let number = text.and_then(|text| text.split([',', ':']).next()?.parse::<u64>().ok());
+            Ok(Caught { tries: number.map_or(counts.cuts, |number| number + 1), failure })
         }
     }
 }
