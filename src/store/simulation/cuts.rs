@@ -1,13 +1,14 @@
 //! Cuts the power at points of a history and checks what is left; and cuts it again while that is recovered.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::oracle::recover;
+use super::oracle::{self, recover};
 use super::workload::{Failure, History, Life};
-use crate::fs::simulated::{Damage, Image, Mutant, Replay};
+use crate::fs::simulated::{Damage, Fault, Image, Mutant, Replay};
 
 /// How often the power fails again while a store recovers, at most.
 const NESTED: usize = 2;
@@ -97,7 +98,8 @@ impl Cutter<'_> {
         Ok(life)
     }
 
-    /// Opens what a cut left and cuts the power again, once, anywhere in the recovery.
+    /// Opens what a cut left, perhaps after an opening that failed, and cuts the power again, once, anywhere in the
+    /// recovery.
     fn cut_recovery(
         &mut self,
         image: Image,
@@ -105,14 +107,27 @@ impl Cutter<'_> {
         operations: usize,
         nested: usize,
     ) -> Result<(), Failure> {
-        let life = recover(image, &history.allowed(operations), self.mutant)
-            .map_err(|failure| format!("cut {operations} of {}, to be cut again: {failure}", history.log.len()))?;
-        let recovery = life.end();
+        let mut life = Life::mount(image, history.allowed(operations), self.mutant);
+        let recovered = if self.rng.random_bool(0.3) { self.fail_opening(&mut life) } else { Ok(()) };
+        let recovery = recovered
+            .and_then(|()| oracle::open(life))
+            .map_err(|failure| format!("cut {operations} of {}, to be cut again: {failure}", history.log.len()))?
+            .end();
         let again = self.rng.random_range(0..=recovery.log.len());
         let mut replay = Replay::new(recovery.start.clone());
         recovery.log[..again].iter().for_each(|operation| replay.step(operation));
         let damage = Damage::random(self.rng);
         self.cut_at(&recovery, again, &replay, damage, nested + 1).map(drop)
+    }
+
+    /// Opens a store on a disk that fails meanwhile, which may or may not succeed; the disk is sound afterwards.
+    fn fail_opening(&mut self, life: &mut Life) -> Result<(), Failure> {
+        let error = if self.rng.random_bool(0.5) { ErrorKind::Other } else { ErrorKind::StorageFull };
+        let fault = Fault { after: self.rng.random_range(0..24), is_lasting: self.rng.random_bool(0.5), error };
+        life.disk().set_fault(Some(fault));
+        let opened = life.open_on_failing_disk();
+        life.disk().set_fault(None);
+        opened
     }
 
     /// Cuts at some random points of a history, and returns the store as one of them left it.

@@ -10,9 +10,8 @@ use rand::rngs::StdRng;
 
 use super::cuts::{Counts, Cutter};
 use super::oracle::{check, check_searches, read};
-use super::workload::{Call, Failure, Items, Life};
+use super::workload::{Call, Failure, Items, Life, expect_disk_error};
 use super::{recover, small_store};
-use crate::error::Error;
 use crate::fs::simulated::{Damage, Fault, Mutant, Replay};
 
 const FAULTS: [(bool, ErrorKind); 3] =
@@ -118,16 +117,4 @@ fn write_on(life: &mut Life, seed: u64, may_hold: &mut Vec<Arc<Items>>) -> Resul
         }
     }
     Ok(())
-}
-
-/// The error of a failing disk is reported as that.
-fn expect_disk_error(error: &Error) -> Result<(), Failure> {
-    match error {
-        Error::Io { .. }
-        | Error::CommitUnknown { .. }
-        | Error::WritesStopped { .. }
-        | Error::Storage { .. }
-        | Error::Maintenance { .. } => Ok(()),
-        other => Err(format!("expected an error of the disk, found {other:?}")),
-    }
 }

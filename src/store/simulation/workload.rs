@@ -156,6 +156,12 @@ impl Life {
         Ok(())
     }
 
+    /// Opens the store and drops it, or is told that the disk failed.
+    pub(super) fn open_on_failing_disk(&mut self) -> Result<(), Failure> {
+        let opened = Store::open_with(self.disk.store_path(), self.options());
+        opened.map(drop).or_else(|error| expect_disk_error(&error))
+    }
+
     pub(super) fn store(&self) -> &Store {
         self.store.as_ref().expect("the store is open")
     }
@@ -296,5 +302,17 @@ impl History {
     /// Where the last call began.
     pub(super) fn start_of_last_call(&self) -> usize {
         self.steps.len().checked_sub(2).map_or(0, |before| self.steps[before].ended)
+    }
+}
+
+/// The error of a failing disk is reported as that.
+pub(super) fn expect_disk_error(error: &Error) -> Result<(), Failure> {
+    match error {
+        Error::Io { .. }
+        | Error::CommitUnknown { .. }
+        | Error::WritesStopped { .. }
+        | Error::Storage { .. }
+        | Error::Maintenance { .. } => Ok(()),
+        other => Err(format!("expected an error of the disk, found {other:?}")),
     }
 }
