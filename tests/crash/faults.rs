@@ -63,15 +63,15 @@ fn faults(fault: &str, tries: u64) {
 
 #[test]
 fn input_and_output_errors_are_reported_and_lose_nothing() {
-    faults("error=EIO", tries(3));
+    faults("error=EIO", tries(2));
 }
 
 #[test]
 fn a_full_disk_is_reported_and_loses_nothing() {
-    faults("error=ENOSPC", tries(3));
+    faults("error=ENOSPC", tries(2));
 }
 
 #[test]
 fn a_kill_at_any_call_loses_nothing() {
-    faults("signal=SIGKILL", tries(3));
+    faults("signal=SIGKILL", tries(2));
 }
