@@ -24,7 +24,7 @@ struct Fields {
 }
 
 fn id(number: u64) -> Id {
-    if number % 2 == 0 { Id::from(number) } else { Id::from(format!("text-{number}")) }
+    if number.is_multiple_of(2) { Id::from(number) } else { Id::from(format!("text-{number}")) }
 }
 
 fn vector(number: u64) -> Vec<f32> {
@@ -32,15 +32,19 @@ fn vector(number: u64) -> Vec<f32> {
 }
 
 fn fields(number: u64) -> Fields {
-    let (half, even) = (number as f64 / 2.0, number % 2 == 0);
+    let (half, even) = (number as f64 / 2.0, number.is_multiple_of(2));
     Fields { name: format!("item {number}"), number: number as i64, half, even, none: None, tags: vec!["a", "b"] }
 }
 
 /// What a fixture holds: of each id the number its vector and metadata are made from.
 fn contents() -> BTreeMap<Id, u64> {
     let mut contents: BTreeMap<Id, u64> = (0..130).map(|number| (id(number), number)).collect();
-    (0..5).for_each(|number| drop(contents.remove(&id(number))));
-    (5..10).for_each(|number| drop(contents.insert(id(number), number + 1000)));
+    for number in 0..5 {
+        contents.remove(&id(number));
+    }
+    for number in 5..10 {
+        contents.insert(id(number), number + 1000);
+    }
     contents
 }
 
@@ -54,7 +58,9 @@ fn write(path: &Path, metric: Metric) {
     }
     store.write(batch).unwrap();
     store.compact().unwrap();
-    (0..5).for_each(|number| drop(store.remove(id(number)).unwrap()));
+    for number in 0..5 {
+        assert!(store.remove(id(number)).unwrap());
+    }
     for number in 5..10 {
         store.insert_with(id(number), vector(number + 1000), &fields(number + 1000)).unwrap();
     }
@@ -75,7 +81,11 @@ fn copy(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
-        if path.is_dir() { copy(&path, &to.join(name)) } else { drop(std::fs::copy(&path, to.join(name)).unwrap()) }
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            std::fs::copy(&path, to.join(name)).unwrap();
+        }
     }
 }
 

@@ -148,7 +148,9 @@ fn a_compaction_reports_its_stages_and_can_be_cancelled() {
     let vectors = clustered(3000, 48, 0.0);
     let store = Store::open_with(dir.store(), manual(Metric::Cosine)).unwrap();
     let mut batch = Batch::new();
-    vectors.iter().enumerate().for_each(|(number, vector)| drop(batch.insert(number as u64, vector)));
+    for (number, vector) in vectors.iter().enumerate() {
+        batch.insert(number as u64, vector);
+    }
     store.write(batch).unwrap();
     let cancelled = refused(store.compact_with_progress(&|_, fraction| fraction < 0.5));
     assert!(matches!(cancelled, Error::Maintenance { .. }), "{cancelled}");
