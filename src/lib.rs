@@ -25,6 +25,7 @@
 #[cfg(target_endian = "big")]
 compile_error!("understory maps little-endian files; big-endian targets are not supported");
 
+pub mod annoy;
 mod bytes;
 mod code;
 mod distance;

@@ -13,7 +13,12 @@ const LAYERS: &[(&[&str], Siblings)] = &[
     (&["search"], Siblings::Apart),
     (&["maintenance", "recovery"], Siblings::Apart),
     (&["store"], Siblings::Apart),
+    (&["annoy"], Siblings::Apart),
 ];
+
+/// What `annoy` stands on. Only its import and export know the store; nothing knows `annoy`.
+const BELOW_ANNOY: &[&str] = &["error", "types", "bytes", "fs", "distance", "annoy"];
+const ANNOY_TRANSFER: &str = "src/annoy/transfer.rs";
 
 /// The only sources that may contain `unsafe`.
 const UNSAFE: &[&str] = &["src/distance/", "src/fs/map.rs", "benches/compare/src/lmdb.rs"];
@@ -177,6 +182,16 @@ fn the_layer_rule_sees_what_it_must() {
     assert_eq!(faults, [false, false, true, true]);
     assert!(layer_fault("segment", "items").is_some() && layer_fault("bytes", "error").is_none());
     assert!(has_word("x = unsafe { y }", "unsafe") && !has_word("#![deny(unsafe_code)]", "unsafe"));
+}
+
+#[test]
+fn annoy_knows_the_store_in_one_place() {
+    let mut faults = Vec::new();
+    for source in sources_below("src/annoy").iter().filter(|source| source.path != ANNOY_TRANSFER) {
+        let names = crate_names(source).into_iter().filter(|(_, name)| !BELOW_ANNOY.contains(&name.as_str()));
+        faults.extend(names.map(|(line, name)| format!("{}:{line}: uses {name}", source.path)));
+    }
+    assert_none(&faults, &format!("the store to be used by {ANNOY_TRANSFER} alone"));
 }
 
 #[test]

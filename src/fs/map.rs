@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// A published file, mapped read-only.
+/// A published file, or one that the caller lends, mapped read-only.
 #[derive(Debug)]
 pub(crate) struct Map {
     bytes: Bytes,
@@ -30,9 +30,10 @@ impl Map {
             return read.map(|bytes| Map::loaded(&bytes)).map_err(|source| Error::io("open", path, source));
         }
         let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
-        // SAFETY: the file must not change while it is mapped. Only published segments are mapped; they are written
-        // under another name, synced and renamed, and no code opens one for writing afterwards or truncates it. Their
-        // names are never reused, and the directory lock keeps other stores out.
+        // SAFETY: the file must not change while it is mapped. Segments are written under another name, synced and
+        // renamed, and no code opens one for writing afterwards or truncates it. Their names are never reused, and the
+        // directory lock keeps other stores out. Files of `annoy` are replaced by renaming as well, at most appended
+        // to behind what is mapped, and their documentation asks callers that no other program changes them in place.
         #[expect(unsafe_code, reason = "mapping has no safe form")]
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|source| Error::io("map", path, source))?;
         Ok(Map { bytes: Bytes::Mapped(map) })

@@ -1,5 +1,6 @@
 //! Every call to the file system but those of the row database: nothing else creates, syncs, renames, lists or
-//! removes. Published files are never renamed onto and never written again.
+//! removes. Published files of a store are never renamed onto and never written again; an export replaces the file of
+//! its name.
 
 mod crash;
 mod map;
@@ -66,6 +67,16 @@ pub(crate) fn is_dir(path: &Path) -> Result<Option<bool>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io("inspect", path, error)),
     }
+}
+
+/// Opens a file that exists, to read and write.
+pub(crate) fn open_to_write(path: &Path) -> Result<File> {
+    OpenOptions::new().read(true).write(true).open(path).map_err(|source| Error::io("open", path, source))
+}
+
+/// Gives a synced file a name that another may have, which it replaces. The caller syncs the directory.
+pub(crate) fn replace(temporary: &Path, name: &Path) -> Result<()> {
+    std::fs::rename(temporary, name).map_err(|source| Error::io("replace", name, source))
 }
 
 /// Creates a directory and makes its name durable; one that exists already is no error.

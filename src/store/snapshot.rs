@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::maintenance::Worker;
 use crate::metadata::{Metadata, codec};
 use crate::snapshot::View;
-use crate::types::Id;
+use crate::types::{Id, Metric};
 use crate::vector::{Vector, validate};
 
 /// Ids that a scan reads at a time.
@@ -79,6 +79,16 @@ impl Snapshot {
     #[expect(clippy::len_without_is_empty, reason = "a snapshot is asked for its size, not for its emptiness")]
     pub fn len(&self) -> u64 {
         self.view.len
+    }
+
+    /// The metric of the store.
+    pub fn metric(&self) -> Metric {
+        self.view.store.metric
+    }
+
+    /// The number of components of a vector; `None` before the first item.
+    pub fn dimension(&self) -> Option<usize> {
+        self.view.store.dimension
     }
 
     /// Whether an item has the id.
