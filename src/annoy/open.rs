@@ -37,6 +37,9 @@ pub(super) fn whole_nodes<'a>(layout: &Layout, bytes: &'a [u8], path: &Path) -> 
 /// Finds the items and the roots of a file, and refuses one that is plainly of another metric or dimension.
 pub(super) fn contents(nodes: Nodes<'_>, path: &Path) -> Result<Contents> {
     let contents = roots(nodes, path)?;
+    for &root in &contents.roots {
+        check_root(nodes, contents.item_count, root, path)?;
+    }
     let step = contents.item_count.div_ceil(SAMPLE).max(1);
     for item in (0..contents.item_count).step_by(step) {
         check_item(nodes, item, path)?;
@@ -66,6 +69,29 @@ fn roots(nodes: Nodes<'_>, path: &Path) -> Result<Contents> {
         first + usize::from(first + 1 < count && child(first) == child(count - 1))
     };
     Ok(Contents { item_count, roots: (first as u32..count as u32).collect() })
+}
+
+/// Whether a node may have this child: children stand before their parents, so no path comes back to where it was.
+pub(super) fn is_child(item_count: usize, parent: u32, child: u32) -> bool {
+    (child as usize) < item_count || child < parent
+}
+
+/// What another metric keeps in the place of children is seldom a number of a node.
+fn check_root(nodes: Nodes<'_>, item_count: usize, root: u32, path: &Path) -> Result<()> {
+    let Some(node) = nodes.get(root as usize) else { return Ok(()) };
+    if node.bucket().is_some() {
+        return Ok(());
+    }
+    match node.children().into_iter().find(|&child| !is_child(item_count, root, child)) {
+        Some(child) => Err(no_child(path, item_count, root, child)),
+        None => Ok(()),
+    }
+}
+
+#[cold]
+pub(super) fn no_child(path: &Path, item_count: usize, parent: u32, child: u32) -> Error {
+    let expected = format!("an item below {item_count} or an earlier node");
+    Error::corrupt(path, format!("node {parent}"), expected, child.to_string())
 }
 
 /// Whether an item's node can be what the metric and the dimension say.

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::Metric;
 use super::layout::Nodes;
 use super::measure::{Measure, Probe, has_bit};
+use super::open::{is_child, no_child};
 use crate::error::{Error, Result};
 
 /// Candidates ahead whose vectors are asked for.
@@ -84,7 +85,9 @@ fn collect(forest: Forest<'_>, measure: &Measure, words: &[u32], budget: usize, 
         && let Some(best) = scratch.heap.pop()
     {
         let number = best as u32;
-        let Some(node) = nodes.get(number as usize) else { return Err(outside(forest, number, number)) };
+        let Some(node) = nodes.get(number as usize) else {
+            return Err(no_child(forest.path, item_count, number, number));
+        };
         visits = visits.checked_sub(1).ok_or_else(|| endless(forest, number))?;
         let descendants = node.descendants();
         if (number as usize) < item_count {
@@ -101,16 +104,15 @@ fn collect(forest: Forest<'_>, measure: &Measure, words: &[u32], budget: usize, 
             collected += ids.len();
             for &id in ids {
                 if id as usize >= item_count {
-                    return Err(outside(forest, number, id));
+                    return Err(no_child(forest.path, item_count, number, id));
                 }
                 add(scratch, id);
             }
         } else {
             let children = node.children();
             for child in children {
-                // Children stand before their parents, so no path comes back to where it was.
-                if child as usize >= item_count && child >= number {
-                    return Err(outside(forest, number, child));
+                if !is_child(item_count, number, child) {
+                    return Err(no_child(forest.path, item_count, number, child));
                 }
                 crate::distance::prefetch(node_bytes(nodes, child));
             }
@@ -177,12 +179,6 @@ fn rank(
 #[cold]
 fn damaged(forest: Forest<'_>, number: u32, expected: String, found: String) -> Error {
     Error::corrupt(forest.path, format!("node {number}"), expected, found)
-}
-
-#[cold]
-fn outside(forest: Forest<'_>, number: u32, found: u32) -> Error {
-    let expected = format!("an item below {} or an earlier node", forest.item_count);
-    damaged(forest, number, expected, found.to_string())
 }
 
 #[cold]
