@@ -259,7 +259,6 @@ fn bad_files_exit_with_1_and_create_no_store() {
         ("import s missing.npy", "missing.npy"),
         ("import s cut.npy", "bytes of elements"),
         ("import s words.npy", "magic"),
-        ("import s base.ann", "not supported yet"),
         ("import s base.npy --ids short.ids", "found 2 lines"),
         ("import s base.npy --metadata few.jsonl", "found 1 lines"),
         ("import s base.npy --ids missing", "missing"),
@@ -296,6 +295,22 @@ fn bad_rows_are_named_and_leave_the_store_whole() {
     assert_eq!(folder.json("stats s --json")[0]["items"], json!(5));
     folder.output("import e zero.npy --metric euclidean");
     assert_eq!(folder.json("search e --near 3 -k 1 --json")[0]["distance"], json!(0.0));
+}
+
+#[test]
+fn a_store_goes_to_an_annoy_file_and_comes_back() {
+    let (folder, base, queries) = inputs();
+    folder.output("import s base.npy --metric euclidean");
+    assert!(folder.output("export s copy.ann --trees 4").contains("600 items"));
+    let sentence = folder.failure("import t copy.ann --metric euclidean", 2);
+    assert!(sentence.contains("--dim"), "{sentence}");
+    folder.failure("import t base.npy --dim 16", 2);
+    folder.failure(&format!("import t copy.ann --dim {DIM}"), 1);
+    folder.failure("export s copy.npy", 1);
+    let report = folder.json(&format!("import t copy.ann --metric euclidean --dim {DIM} --json"));
+    assert_eq!(report[0]["items"], ROWS);
+    let hits = folder.json("search t --query queries.npy --json --exact");
+    assert_eq!(ids(&hits), nearest(&base, &queries[0], K));
 }
 
 #[test]

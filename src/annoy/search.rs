@@ -14,7 +14,10 @@ use super::open::{is_child, no_child};
 use crate::error::{Error, Result};
 
 /// Candidates ahead whose vectors are asked for.
-const AHEAD: usize = 6;
+const AHEAD: usize = 3;
+
+/// Candidates are sorted if they are fewer than one in so many words of bits; else the bits are read in order.
+const DENSE: usize = 8;
 
 /// What is searched.
 #[derive(Clone, Copy)]
@@ -65,9 +68,7 @@ pub(super) fn nearest(
     scratch.seen.resize(forest.item_count.div_ceil(64), 0);
     let collected = collect(forest, &measure, words, budget, scratch);
     scratch.heap.clear();
-    for &item in &scratch.candidates {
-        scratch.seen[item as usize / 64] = 0;
-    }
+    put_in_order(scratch);
     let ranked = collected.map(|()| rank(forest, &measure, &measure.probe(words), count, scratch));
     scratch.candidates.clear();
     ranked
@@ -143,6 +144,26 @@ fn add(scratch: &mut Scratch, item: u32) {
     }
 }
 
+/// Orders the candidates by id, which is the order of their addresses, and forgets which were seen.
+fn put_in_order(scratch: &mut Scratch) {
+    let Scratch { seen, candidates, .. } = scratch;
+    if candidates.len() < seen.len() / DENSE {
+        for &item in candidates.iter() {
+            seen[item as usize / 64] = 0;
+        }
+        candidates.sort_unstable();
+        return;
+    }
+    candidates.clear();
+    for (at, word) in seen.iter_mut().enumerate() {
+        let mut bits = std::mem::take(word);
+        while bits != 0 {
+            candidates.push((at * 64) as u32 + bits.trailing_zeros());
+            bits &= bits - 1;
+        }
+    }
+}
+
 fn node_bytes(nodes: Nodes<'_>, number: u32) -> &[u8] {
     nodes.get(number as usize).map_or(&[], |node| bytemuck::cast_slice(node.words()))
 }
@@ -157,8 +178,9 @@ fn rank(
 ) -> Vec<(u32, f32)> {
     let (nodes, candidates, found) = (forest.nodes, &scratch.candidates, &mut scratch.found);
     found.clear();
+    let ahead = tune();
     for (at, &item) in candidates.iter().enumerate() {
-        if let Some(&next) = candidates.get(at + AHEAD) {
+        if let Some(&next) = candidates.get(at + ahead) {
             crate::distance::prefetch(node_bytes(nodes, next));
         }
         let node = nodes.at(item as usize);
@@ -218,3 +240,5 @@ mod tests {
         assert_eq!(ordered(-0.0), ordered(0.0));
     }
 }
+
+fn tune() -> usize { static T: std::sync::OnceLock<usize> = std::sync::OnceLock::new(); *T.get_or_init(|| std::env::var("TUNE_AHEAD").ok().and_then(|v| v.parse().ok()).unwrap_or(AHEAD)) }

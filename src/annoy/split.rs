@@ -18,7 +18,7 @@ const GOOD_SHARE: f64 = 0.95;
 /// and items are assigned at random if the last one's has more than this.
 const POOR_SHARE: f64 = 0.99;
 /// Items ahead whose vectors are asked for: their order is known, and the processor cannot guess it.
-const AHEAD: usize = 6;
+const AHEAD: usize = 3;
 
 /// Draws planes for one tree. The outcome depends on items and seed alone.
 pub(super) struct Splitter<'a> {
@@ -64,9 +64,7 @@ impl<'a> Splitter<'a> {
         let plane = Node::new(self.layout, plane);
         self.sides.clear();
         for (at, &item) in items.iter().enumerate() {
-            if let Some(&next) = items.get(at + AHEAD) {
-                crate::distance::prefetch(bytemuck::cast_slice(nodes.at(next as usize).vector()));
-            }
+            prefetch(nodes, items, at + AHEAD);
             let vector = nodes.at(item as usize).vector();
             let side = match self.layout.metric {
                 Metric::Hamming => plane.bit().is_some_and(|bit| has_bit(vector, bit)),
@@ -100,8 +98,10 @@ impl<'a> Splitter<'a> {
     fn direction_plane(&mut self, nodes: Nodes<'_>, items: &[u32], seeds: [Node<'_>; 2], plane: &mut NodeMut<'_>) {
         let dot = self.layout.metric == Metric::Dot;
         let mut means = seeds.map(|seed| MeanDirection::new(seed, dot, &self.measure));
-        for _ in 0..STEPS {
-            let item = nodes.at(items[self.below(items.len())] as usize);
+        let drawn = self.draw(items);
+        for at in 0..STEPS {
+            prefetch(nodes, &drawn, at + AHEAD);
+            let item = nodes.at(drawn[at] as usize);
             let squared = if dot { self.measure.squared_norm(item.vector()) } else { item.squared_norm() };
             // Zero vectors have no direction to pull in.
             if squared.is_nan() || squared <= 0.0 {
@@ -135,8 +135,10 @@ impl<'a> Splitter<'a> {
         let mut means = seeds.map(|seed| seed.components().to_vec());
         let mut counts = [1.0, 1.0];
         let kernels = self.measure.kernels();
-        for _ in 0..STEPS {
-            let item = nodes.at(items[self.below(items.len())] as usize).components();
+        let drawn = self.draw(items);
+        for at in 0..STEPS {
+            prefetch(nodes, &drawn, at + AHEAD);
+            let item = nodes.at(drawn[at] as usize).components();
             let distances = [0, 1].map(|side| {
                 let distance = match self.layout.metric {
                     Metric::Manhattan => manhattan(&means[side], item),
@@ -186,9 +188,21 @@ impl<'a> Splitter<'a> {
         (0..bits).find(|&bit| separates(bit)).unwrap_or(0)
     }
 
+    /// The items of all steps, so that each is on its way before it is needed.
+    fn draw(&mut self, items: &[u32]) -> [u32; STEPS] {
+        std::array::from_fn(|_| items[self.below(items.len())])
+    }
+
     /// A number below `end`, which must not be 0.
     fn below(&mut self, end: usize) -> usize {
         ((u128::from(self.generator.next_u64()) * end as u128) >> 64) as usize
+    }
+}
+
+/// Asks for the node of an item that is looked at soon.
+fn prefetch(nodes: Nodes<'_>, items: &[u32], at: usize) {
+    if let Some(&next) = items.get(at) {
+        crate::distance::prefetch(bytemuck::cast_slice(nodes.at(next as usize).words()));
     }
 }
 

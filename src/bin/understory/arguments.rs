@@ -13,9 +13,10 @@ Keeps vectors with ids and metadata in a directory, and finds the nearest ones.
 
 usage: understory COMMAND ...
 
-  import STORE FILE [--metric cosine|euclidean|dot] [--ids FILE] [--metadata FILE.jsonl] [--text-id] [--json]
-      Adds the vectors of FILE (.npy, .fvecs, .bvecs, .jsonl), creating the store if it is missing. Ids are row
-      numbers unless given, one a line; metadata is one JSON object a line, in row order. Ends compacted.
+  import STORE FILE [--metric cosine|euclidean|dot] [--dim N] [--ids FILE] [--metadata FILE.jsonl] [--text-id] [--json]
+      Adds the vectors of FILE (.npy, .fvecs, .bvecs, .jsonl, Annoy's .ann with --dim), creating the store if it is
+      missing. Ids are row numbers unless given, one a line; metadata is one JSON object a line, in row order. Ends
+      compacted.
 
   search STORE (--query FILE [--row N] | --near ID) [-k 10] [--recall R | --effort N | --exact] [--text-id] [--json]
       Prints the k nearest items of a vector, or of a stored item, nearest first.
@@ -33,10 +34,14 @@ usage: understory COMMAND ...
   compact STORE
       Merges all segments into one and gives unused disk space back.
 
+  export STORE FILE.ann [--trees 10]
+      Writes the vectors as an Annoy index, which Annoy 1.17 loads. Ids must be numbers.
+
 Ids of digits are numbers, unless --text-id says that all are texts. --json prints one JSON object a line.
 Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 const DEFAULT_K: usize = 10;
+const DEFAULT_TREES: i32 = 10;
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Command {
@@ -48,6 +53,7 @@ pub(crate) enum Command {
     Stats { store: PathBuf, json: bool },
     Verify { store: PathBuf },
     Compact { store: PathBuf },
+    Export(Export),
 }
 
 #[derive(Debug, PartialEq)]
@@ -55,10 +61,19 @@ pub(crate) struct Import {
     pub(crate) store: PathBuf,
     pub(crate) file: PathBuf,
     pub(crate) metric: Option<Metric>,
+    /// Of an .ann file.
+    pub(crate) dim: Option<usize>,
     pub(crate) ids: Option<PathBuf>,
     pub(crate) metadata: Option<PathBuf>,
     pub(crate) text_id: bool,
     pub(crate) json: bool,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) struct Export {
+    pub(crate) store: PathBuf,
+    pub(crate) file: PathBuf,
+    pub(crate) trees: i32,
 }
 
 #[derive(Debug, PartialEq)]
@@ -105,7 +120,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         None => return Err(usage("expected a command, found none")),
     };
     match name.to_str() {
-        Some("import") => import(Options::read(parser, &["metric", "ids", "metadata", "text-id", "json"])?),
+        Some("import") => import(Options::read(parser, &["metric", "dim", "ids", "metadata", "text-id", "json"])?),
         Some("search") => {
             let known = ["query", "row", "near", "k", "recall", "effort", "exact", "text-id", "json"];
             search(Options::read(parser, &known)?)
@@ -119,9 +134,13 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         Some("compact") => {
             Options::read(parser, &[])?.finish(|options| Ok(Command::Compact { store: options.path("STORE")? }))
         }
+        Some("export") => Options::read(parser, &["trees"])?.finish(|options| {
+            let trees = options.trees.unwrap_or(DEFAULT_TREES);
+            Ok(Command::Export(Export { store: options.path("STORE")?, file: options.path("FILE")?, trees }))
+        }),
         Some("help") => Ok(Command::Help),
         _ => {
-            Err(usage(format!("expected a command import, search, bench, stats, verify or compact, found {name:?}")))
+            Err(usage(format!("expected a command import, search, bench, stats, verify, compact or export, found {name:?}")))
         }
     }
 }
@@ -136,6 +155,8 @@ struct Options {
     help: bool,
     paths: std::collections::VecDeque<PathBuf>,
     metric: Option<Metric>,
+    dim: Option<usize>,
+    trees: Option<i32>,
     ids: Option<PathBuf>,
     metadata: Option<PathBuf>,
     query: Option<PathBuf>,
@@ -180,6 +201,8 @@ impl Options {
                 let name = parser.value()?.string()?;
                 self.metric = Some(name.parse().map_err(|error: understory::Error| usage(error.to_string()))?);
             }
+            "dim" => self.dim = Some(parser.value()?.parse()?),
+            "trees" => self.trees = Some(parser.value()?.parse()?),
             "ids" => self.ids = Some(parser.value()?.into()),
             "metadata" => self.metadata = Some(parser.value()?.into()),
             "query" => self.query = Some(parser.value()?.into()),
@@ -234,6 +257,7 @@ fn import(options: Options) -> Result<Command> {
             store: options.path("STORE")?,
             file: options.path("FILE")?,
             metric: options.metric,
+            dim: options.dim,
             ids: options.ids.take(),
             metadata: options.metadata.take(),
             text_id: options.text_id,

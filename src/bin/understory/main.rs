@@ -38,6 +38,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Bench(bench) => commands::bench::run(bench),
         Command::Stats { store, json } => commands::stats::run(store, *json),
         Command::Verify { store } => commands::verify::run(store),
+        Command::Export(export) => commands::export::run(export),
         Command::Compact { store } => commands::compact::run(store),
     }
 }

@@ -19,20 +19,29 @@ fn import_takes_its_options_in_any_order() {
         store: "s".into(),
         file: "f.npy".into(),
         metric: Some(Metric::Euclidean),
+        dim: Some(8),
         ids: Some("i".into()),
         metadata: Some("m.jsonl".into()),
         text_id: true,
         json: true,
     };
     for line in [
-        "import s f.npy --metric euclidean --ids i --metadata m.jsonl --text-id --json",
-        "import --json --ids=i --metric=euclidean s --text-id f.npy --metadata=m.jsonl",
+        "import s f.npy --metric euclidean --dim 8 --ids i --metadata m.jsonl --text-id --json",
+        "import --json --ids=i --dim=8 --metric=euclidean s --text-id f.npy --metadata=m.jsonl",
     ] {
         let Command::Import(import) = parsed(line).unwrap() else { panic!("{line}") };
         assert_eq!(import, expected, "{line}");
     }
     let Command::Import(import) = parsed("import s f.npy").unwrap() else { panic!() };
     assert_eq!((import.metric, import.ids, import.metadata), (None, None, None));
+}
+
+#[test]
+fn export_knows_the_number_of_trees() {
+    let export = |trees| Command::Export(Export { store: "s".into(), file: "f.ann".into(), trees });
+    assert_eq!(parsed("export s f.ann").unwrap(), export(DEFAULT_TREES));
+    assert_eq!(parsed("export --trees=-1 s f.ann").unwrap(), export(-1));
+    assert!(refused("export s").contains("FILE"));
 }
 
 #[test]

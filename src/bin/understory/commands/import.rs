@@ -28,11 +28,11 @@ struct Report {
 pub(crate) fn run(import: &Import) -> Result<()> {
     let watch = Stopwatch::start();
     // Every input is opened and counted before the store is created.
-    let mut source = input::open(&import.file)?;
+    let mut source = open_source(import)?;
     let ids = import.ids.as_deref().map(|path| side_file(path, source.rows())).transpose()?;
     let metadata = import.metadata.as_deref().map(|path| side_file(path, source.rows())).transpose()?;
     let mut options = Options::new().maintenance(Maintenance::Manual);
-    if let Some(metric) = import.metric {
+    if let Some(metric) = metric(import) {
         options = options.metric(metric);
     }
     let store = Store::open_with(&import.store, options)?;
@@ -58,6 +58,20 @@ pub(crate) fn run(import: &Import) -> Result<()> {
         build_cpu_seconds: build_cpu.map(|time| time.as_secs_f64()),
     };
     if import.json { output::json(&report) } else { output::line(&report.sentence()) }
+}
+
+/// The metric that the store must have. That of an .ann file is known before it is opened.
+fn metric(import: &Import) -> Option<Metric> {
+    import.metric.or(input::is_ann(&import.file).then(Metric::default))
+}
+
+fn open_source(import: &Import) -> Result<Box<dyn RowSource>> {
+    match (input::is_ann(&import.file), import.dim) {
+        (true, Some(dim)) => input::open_ann(&import.file, dim, metric(import).unwrap_or_default()),
+        (true, None) => Err(Failure::Usage("expected --dim with an .ann file, found none".to_owned())),
+        (false, Some(_)) => Err(Failure::Usage("expected --dim with an .ann file only, found another".to_owned())),
+        (false, None) => input::open(&import.file),
+    }
 }
 
 impl Report {

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod compact;
+pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod search;
 pub(crate) mod stats;

@@ -1,6 +1,7 @@
 //! Vector files. Every reader streams: it holds one row at a time, never allocates more than the file's length
 //! justifies, and names the file and the row or line in every error.
 
+mod ann;
 mod fvecs;
 mod json;
 mod lines;
@@ -43,9 +44,19 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn RowSource>> {
         "fvecs" => Ok(Box::new(fvecs::VectorFile::open(path, fvecs::Component::Float32)?)),
         "bvecs" => Ok(Box::new(fvecs::VectorFile::open(path, fvecs::Component::Unsigned8)?)),
         "jsonl" => Ok(Box::new(json::VectorLines::open(path)?)),
-        "ann" => Err(Failure::in_file(path, "Annoy's .ann files are not supported yet")),
+        "ann" => Err(Failure::in_file(path, "expected a file of rows, found an .ann file, which import alone reads")),
         _ => Err(Failure::in_file(path, "expected a file .npy, .fvecs, .bvecs or .jsonl, found another extension")),
     }
+}
+
+/// Whether a file is an Annoy index, which does not tell its dimension.
+pub(crate) fn is_ann(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ann"))
+}
+
+/// Opens the items of an Annoy index as rows.
+pub(crate) fn open_ann(path: &Path, dim: usize, metric: understory::Metric) -> Result<Box<dyn RowSource>> {
+    Ok(Box::new(ann::Items::open(path, dim, metric)?))
 }
 
 /// The vector of one row, counted from 0.

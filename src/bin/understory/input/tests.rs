@@ -198,7 +198,7 @@ fn json_lines_that_cannot_be_read_name_the_line() {
 
 #[test]
 fn other_files_are_refused_plainly() {
-    assert!(refusal("a.ann", b"").contains("not supported yet"));
+    assert!(refusal("a.ann", b"").contains("import alone"));
     assert!(refusal("a.csv", b"").contains("another extension"));
     let missing = read_vectors(Path::new("no/such/file.npy"));
     assert!(matches!(missing, Err(Failure::Work(what)) if what.contains("no/such/file.npy")));
