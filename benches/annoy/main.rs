@@ -53,10 +53,12 @@ fn write_rows(path: &Path, values: &[f32]) {
 }
 
 /// Runs Annoy's program and returns the seconds it prints.
-fn annoy(program: &str, arguments: &[&str]) -> f64 {
+fn annoy<const COUNT: usize>(program: &str, arguments: &[&str]) -> [f64; COUNT] {
     let run = Command::new(program).args(arguments).output().unwrap();
     assert!(run.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&run.stderr));
-    String::from_utf8(run.stdout).unwrap().trim().parse().unwrap()
+    let printed = String::from_utf8(run.stdout).unwrap();
+    let seconds: Vec<f64> = printed.split_whitespace().map(|seconds| seconds.parse().unwrap()).collect();
+    seconds.try_into().unwrap()
 }
 
 fn median(mut times: Vec<f64>) -> f64 {
@@ -64,15 +66,23 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-fn build(base: &[f32], f: usize, metric: Metric, trees: i32, path: &Path) -> f64 {
+/// The seconds of adding, building and saving.
+fn build(base: &[f32], f: usize, metric: Metric, trees: i32, path: &Path) -> [f64; 3] {
     let start = thread_seconds();
     let mut index = AnnoyIndex::new(f, metric).unwrap();
     for (item, vector) in base.chunks_exact(f).enumerate() {
         index.add_item(item, vector).unwrap();
     }
+    let added = thread_seconds();
     index.build(trees, 1).unwrap();
+    let built = thread_seconds();
     index.save(path, false).unwrap();
-    thread_seconds() - start
+    [added - start, built - added, thread_seconds() - built]
+}
+
+/// The median of one part of several turns.
+fn parts(turns: &[[f64; 3]], part: usize) -> f64 {
+    median(turns.iter().map(|turn| turn[part]).collect())
 }
 
 fn search(index: &AnnoyIndex, queries: &[f32], budget: usize) -> (f64, Vec<Vec<usize>>) {
@@ -116,11 +126,18 @@ fn main() {
     let (f_text, trees_text) = (f.to_string(), trees.to_string());
 
     println!("{} x {f} {metric}, {trees} trees, one thread, CPU time", base.len() / f);
-    let build_theirs = || annoy(program, &["build", metric.name(), &f_text, &rows, &theirs, &trees_text]);
+    let build_theirs = || annoy::<3>(program, &["build", metric.name(), &f_text, &rows, &theirs, &trees_text]);
     let times = (0..TURNS).map(|_| (build_theirs(), build(&base, f, metric, trees as i32, Path::new(&ours))));
     let (their, our): (Vec<_>, Vec<_>) = times.unzip();
-    let (their, our) = (median(their), median(our));
-    println!("build: annoy {their:.2} s, here {our:.2} s, {:.2} times as fast", their / our);
+    let [their, our] = [[0, 1, 2].map(|part| parts(&their, part)), [0, 1, 2].map(|part| parts(&our, part))];
+    for (part, name) in ["add", "build", "save"].iter().enumerate() {
+        println!(
+            "{name}: annoy {:.2} s, here {:.2} s, {:.2} times as fast",
+            their[part],
+            our[part],
+            their[part] / our[part]
+        );
+    }
 
     println!("| file | search_k | recall annoy / here | same answers | q/s annoy | q/s here | ratio |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
@@ -129,9 +146,10 @@ fn main() {
         index.load(path, true).unwrap();
         for budget in BUDGETS {
             let (budget_text, n_text) = (budget.to_string(), N.to_string());
-            let search_theirs =
-                || annoy(program, &["search", metric.name(), &f_text, &asked, path, &n_text, &budget_text, &found]);
-            let times = (0..TURNS).map(|_| (search_theirs(), search(&index, &queries, budget).0));
+            let search_theirs = || {
+                annoy::<1>(program, &["search", metric.name(), &f_text, &asked, path, &n_text, &budget_text, &found])
+            };
+            let times = (0..TURNS).map(|_| (search_theirs()[0], search(&index, &queries, budget).0));
             let (their, our): (Vec<_>, Vec<_>) = times.unzip();
             let (_, our_found) = search(&index, &queries, budget);
             let bytes = std::fs::read(&found).unwrap();

@@ -178,9 +178,8 @@ fn rank(
 ) -> Vec<(u32, f32)> {
     let (nodes, candidates, found) = (forest.nodes, &scratch.candidates, &mut scratch.found);
     found.clear();
-    let ahead = tune();
     for (at, &item) in candidates.iter().enumerate() {
-        if let Some(&next) = candidates.get(at + ahead) {
+        if let Some(&next) = candidates.get(at + AHEAD) {
             crate::distance::prefetch(node_bytes(nodes, next));
         }
         let node = nodes.at(item as usize);
@@ -240,5 +239,3 @@ mod tests {
         assert_eq!(ordered(-0.0), ordered(0.0));
     }
 }
-
-fn tune() -> usize { static T: std::sync::OnceLock<usize> = std::sync::OnceLock::new(); *T.get_or_init(|| std::env::var("TUNE_AHEAD").ok().and_then(|v| v.parse().ok()).unwrap_or(AHEAD)) }

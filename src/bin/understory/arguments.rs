@@ -139,9 +139,9 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Ok(Command::Export(Export { store: options.path("STORE")?, file: options.path("FILE")?, trees }))
         }),
         Some("help") => Ok(Command::Help),
-        _ => {
-            Err(usage(format!("expected a command import, search, bench, stats, verify, compact or export, found {name:?}")))
-        }
+        _ => Err(usage(format!(
+            "expected a command import, search, bench, stats, verify, compact or export, found {name:?}"
+        ))),
     }
 }
 
