@@ -59,7 +59,7 @@ fn roots(nodes: Nodes<'_>, path: &Path) -> Result<Contents> {
     };
     let is_root = |number: usize| nodes.get(number).is_some_and(|node| node.descendants() == claim);
     let behind = count - item_count;
-    let first = if behind % 2 == 0 && (item_count..count).all(is_root) {
+    let first = if behind.is_multiple_of(2) && (item_count..count).all(is_root) {
         // Only roots claim all items, so every tree is one bucket: the originals look like their copies, which are the second half.
         count - behind / 2
     } else {

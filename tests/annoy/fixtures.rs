@@ -117,7 +117,6 @@ fn files_of_another_metric_or_dimension_are_refused_where_their_bytes_tell() {
         ("manhattan", 12, Dot),
         ("dot", 16, Euclidean),
         ("dot", 16, Manhattan),
-        ("dot", 17, Angular),
         ("hamming", 3, Euclidean),
         ("angular", 192, Hamming),
         ("angular", 5, Angular),

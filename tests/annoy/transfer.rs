@@ -62,10 +62,10 @@ fn what_a_store_or_a_file_cannot_hold_is_refused() {
     assert_refused(annoy::import(&store, file("hamming"), 130, annoy::Metric::Hamming), &["hamming"]);
     assert_refused(annoy::import(&store, file("angular"), 15, annoy::Metric::Angular), &["multiple"]);
     assert_eq!(store.len().unwrap(), 0);
-    store.insert(i32::MAX as u64, &[1.0, 0.0]).unwrap();
+    store.insert(i32::MAX as u64, [1.0, 0.0]).unwrap();
     assert_refused(export(), &["2147483647"]);
     store.remove(i32::MAX as u64).unwrap();
-    store.insert("note", &[1.0, 0.0]).unwrap();
+    store.insert("note", [1.0, 0.0]).unwrap();
     assert_refused(export(), &["note"]);
     assert!(!path.exists());
 }
