@@ -1,6 +1,5 @@
 //! Files in the making: an index that is saved, and one that is built in its file.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::layout::{Layout, NodeMut};
 use crate::error::{Error, Result};
-use crate::fs;
+use crate::fs::{self, index_file};
 
 /// Bytes that are written or read at once.
 const CHUNK: usize = 4 << 20;
@@ -52,14 +51,14 @@ fn write_synced(path: &Path, words: &[u32]) -> Result<()> {
 /// The file of an index that is built on disk, while items are added. Missing items are holes: zeros.
 pub(super) struct Growing {
     path: PathBuf,
-    file: Mutex<File>,
+    file: Mutex<index_file::File>,
 }
 
 impl Growing {
     /// Creates the file. One that exists is removed, not truncated: whoever has it mapped keeps it.
     pub(super) fn create(path: &Path) -> Result<Growing> {
         fs::remove(path)?;
-        let file = fs::create_new(path)?;
+        let file = index_file::create(path)?;
         fs::sync_dir(folder(path))?;
         Ok(Growing { path: path.to_owned(), file: Mutex::new(file) })
     }
@@ -67,7 +66,7 @@ impl Growing {
     /// Continues with a file that begins with these items, in place of the one of that name.
     pub(super) fn restart(path: &Path, items: &[u32]) -> Result<Growing> {
         replace(path, items)?;
-        let file = fs::open_to_write(path)?;
+        let file = index_file::open(path)?;
         Ok(Growing { path: path.to_owned(), file: Mutex::new(file) })
     }
 
@@ -116,7 +115,7 @@ impl Growing {
     }
 
     pub(super) fn sync(&self) -> Result<()> {
-        fs::sync_file(&self.file.lock(), &self.path)
+        index_file::sync(&self.file.lock(), &self.path)
     }
 
     fn write_at(&self, start: usize, words: &[u32]) -> Result<()> {

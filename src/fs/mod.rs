@@ -3,6 +3,7 @@
 //! its name.
 
 mod crash;
+pub(crate) mod index_file;
 mod map;
 #[cfg(test)]
 pub(crate) mod simulated;
@@ -69,14 +70,9 @@ pub(crate) fn is_dir(path: &Path) -> Result<Option<bool>> {
     }
 }
 
-/// Opens a file that exists, to read and write.
-pub(crate) fn open_to_write(path: &Path) -> Result<File> {
-    OpenOptions::new().read(true).write(true).open(path).map_err(|source| Error::io("open", path, source))
-}
-
 /// Gives a synced file a name that another may have, which it replaces. The caller syncs the directory.
 pub(crate) fn replace(temporary: &Path, name: &Path) -> Result<()> {
-    std::fs::rename(temporary, name).map_err(|source| Error::io("replace", name, source))
+    calls::rename(temporary, name).map_err(|source| Error::io("replace", name, source))
 }
 
 /// Creates a directory and makes its name durable; one that exists already is no error.

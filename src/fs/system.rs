@@ -11,7 +11,7 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
 }
 
 pub(super) fn open_to_write(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).open(path)
+    OpenOptions::new().read(true).write(true).open(path)
 }
 
 pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
