@@ -1,6 +1,7 @@
 //! Upkeep that builds no segment: packing rows into blocks, giving the row file's unused space back, and measuring the
 //! effort of searches.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Maintainer;
@@ -98,17 +99,18 @@ impl Maintainer {
         while let Some(start) = from.filter(|_| !self.is_stopping()) {
             let mut writer = self.shared.writer();
             from = self.shared.commit(&mut writer, Durability::Immediate, |rows, draft| {
-                let mut dropped = Vec::new();
-                let next = rows.rewrite_blocks(start, PACK_BYTES_FOREGROUND, LIVE_SHARE, &mut |sequence| {
-                    dropped.push(sequence);
-                })?;
                 // The bit of a row that is in no block any more is needed only while a segment has the item.
-                for sequence in dropped {
+                let mut cleared = BTreeSet::new();
+                let next = rows.rewrite_blocks(start, PACK_BYTES_FOREGROUND, LIVE_SHARE, &mut |sequence| {
                     if !is_in_segment(draft, sequence) {
-                        let range = SequenceRange { start: sequence, end: sequence + 1 };
-                        rows.retain_dead(range, &|_| false)?;
-                        draft.dead.retain(range, &|_| false);
+                        cleared.insert(sequence);
                     }
+                })?;
+                if let (Some(&first), Some(&last)) = (cleared.first(), cleared.last()) {
+                    let range = SequenceRange { start: first, end: last + 1 };
+                    let keep = |sequence: u64| !cleared.contains(&sequence);
+                    rows.retain_dead(range, &keep)?;
+                    draft.dead.retain(range, &keep);
                 }
                 Ok(next)
             })?;

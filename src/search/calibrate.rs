@@ -10,7 +10,7 @@
 
 use rayon::prelude::*;
 
-use super::{Reach, Request, search};
+use super::{Reach, Request, guarded, search};
 use crate::error::Result;
 use crate::snapshot::{Effort, View};
 
@@ -41,7 +41,7 @@ pub(crate) fn calibrate(view: &View) -> Result<Effort> {
         let share = (SAMPLE as u64 * segment.items() as u64).div_ceil(items.max(1)).max(1);
         let step = (segment.items() as u64 / share).max(1);
         for position in (0..segment.items() as u64).step_by(step as usize) {
-            let record = segment.record(position as u32)?;
+            let record = guarded(segment, |segment| segment.record(position as u32))?;
             if !view.dead.contains(record.sequence) {
                 sample.push((record.vector, record.sequence));
             }

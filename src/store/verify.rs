@@ -30,6 +30,7 @@ impl Inner {
                     report.segments += 1;
                     if let Err(error) = segment.verify() {
                         segment.set_aside();
+                        self.wake_if_needed();
                         report.problems.push(error);
                     }
                 }
