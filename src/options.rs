@@ -63,7 +63,7 @@ pub(crate) struct SegmentOptions {
 
 impl Default for SegmentOptions {
     fn default() -> Self {
-        SegmentOptions { trees: 1, leaf_items: 32, refinements: 2 }
+        SegmentOptions { trees: 1, leaf_items: 48, refinements: 2 }
     }
 }
 
