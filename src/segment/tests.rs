@@ -162,7 +162,8 @@ fn identical_items_make_leaves_of_bounded_size() {
         let built = Built::new(metric, 8, rows.clone(), 1);
         built.check();
         let segment = built.open().unwrap();
-        assert!((0..segment.leaves()).all(|leaf| segment.leaf_items(leaf) <= 96));
+        let bound = 2 * SegmentOptions::default().leaf_items as u32;
+        assert!((0..segment.leaves()).all(|leaf| segment.leaf_items(leaf) <= bound));
     }
 }
 
