@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::guarded;
 use crate::code::QueryCode;
-use crate::distance::{Kernels, LANES};
+use crate::distance::{Kernels, LANES, prefetch};
 use crate::error::Result;
 use crate::snapshot::LiveSegment;
 
@@ -14,10 +14,9 @@ const GROUP_REACH: u64 = 12;
 /// Leaves sorted at a time beyond what the effort asks for.
 const SPARE_LEAVES: usize = 8;
 
-/// A leaf and its estimated nearness.
+/// A leaf of one of the segments.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RankedLeaf {
-    score: f32,
     pub(super) segment: u32,
     pub(super) leaf: u32,
 }
@@ -35,6 +34,8 @@ struct RankedGroup {
 pub(super) struct Directory {
     groups: Vec<RankedGroup>,
     leaves: Vec<RankedLeaf>,
+    /// A key a leaf: its estimated nearness, in bits that ascend with it, and its place in `leaves`.
+    keys: Vec<u64>,
     sorted: usize,
     /// Groups whose leaves are not in the list yet.
     next_group: usize,
@@ -51,6 +52,7 @@ impl Directory {
     ) -> Result<()> {
         self.groups.clear();
         self.leaves.clear();
+        self.keys.clear();
         (self.sorted, self.next_group) = (0, 0);
         let (mut all_items, mut all_leaves) = (0, 0);
         for (number, segment) in segments.iter().enumerate() {
@@ -85,12 +87,12 @@ impl Directory {
         if rank >= self.sorted && rank < self.leaves.len() {
             self.sort(self.sorted.max(SPARE_LEAVES) * 2);
         }
-        Ok(self.leaves.get(rank).copied())
+        Ok(self.peek(rank))
     }
 
     /// The leaf at a rank if it is sorted already, for prefetching.
     pub(super) fn peek(&self, rank: usize) -> Option<RankedLeaf> {
-        self.leaves.get(..self.sorted)?.get(rank).copied()
+        self.keys.get(..self.sorted)?.get(rank).map(|key| self.leaves[(key & u64::from(u32::MAX)) as usize])
     }
 
     /// Estimates the leaves of further groups, until the list has `wanted` more.
@@ -106,13 +108,18 @@ impl Directory {
         while let Some(group) = self.groups.get(self.next_group).filter(|_| self.leaves.len() < wanted) {
             self.next_group += 1;
             let (segment, number) = (group.segment, group.group as usize);
+            if let Some(ahead) = self.groups.get(self.next_group) {
+                prefetch(segments[ahead.segment as usize].group_bytes(ahead.group as usize));
+            }
             let run = guarded(segments[segment as usize], |segment| segment.group(number))?;
             let bound = query.bound(kernels, &run);
             for (block, first) in run.blocks().zip((0..).step_by(LANES)) {
                 kernels.scan(&block, query.table(), bound, &mut scores);
                 let entries = run.entries() as usize - first;
-                let lanes = scores.iter().zip(block.payloads()).take(entries);
-                self.leaves.extend(lanes.map(|(&score, &leaf)| RankedLeaf { score, segment, leaf }));
+                for (&score, &leaf) in scores.iter().zip(block.payloads()).take(entries) {
+                    self.keys.push(u64::from(ascending_bits(score)) << 32 | self.leaves.len() as u64);
+                    self.leaves.push(RankedLeaf { segment, leaf });
+                }
             }
         }
         Ok(())
@@ -120,15 +127,18 @@ impl Directory {
 
     /// Sorts the best `count` leaves to the front.
     fn sort(&mut self, count: usize) {
-        let rest = &mut self.leaves[self.sorted..];
-        let order = |a: &RankedLeaf, b: &RankedLeaf| {
-            a.score.total_cmp(&b.score).then_with(|| (a.segment, a.leaf).cmp(&(b.segment, b.leaf)))
-        };
+        let rest = &mut self.keys[self.sorted..];
         let count = count.saturating_sub(self.sorted).min(rest.len());
         if count > 0 && count < rest.len() {
-            rest.select_nth_unstable_by(count - 1, order);
+            rest.select_nth_unstable(count - 1);
         }
-        rest[..count].sort_unstable_by(order);
+        rest[..count].sort_unstable();
         self.sorted += count;
     }
+}
+
+/// The bits of a float, changed so that they ascend as floats do.
+fn ascending_bits(score: f32) -> u32 {
+    let bits = score.to_bits();
+    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
 }

@@ -12,7 +12,7 @@ impl Search<'_> {
         for (place, item) in view.delta.items().enumerate() {
             if !self.is_dead(item.sequence) {
                 let distance = query.distance(self.kernels, &item.vector, item.inverse_norm);
-                self.offer(distance, Place::Delta(place as u32))?;
+                self.offer(distance, Place::Delta(place as u32), 0)?;
             }
         }
         Ok(())
@@ -23,7 +23,7 @@ impl Search<'_> {
             let items = self.segments[number].items();
             self.scanned += items as u64;
             for position in 0..items {
-                self.look_at(query, number as u32, position as u32)?;
+                self.look_at(query, number as u32, position as u32, self.found_at())?;
             }
         }
         Ok(())
@@ -46,7 +46,7 @@ impl Search<'_> {
                 }
                 let place = self.rows.borrow().len() as u32;
                 self.rows.borrow_mut().push((row.id.to_vec(), row.sequence));
-                if !self.offer(distance, Place::Row(place))? {
+                if !self.offer(distance, Place::Row(place), 0)? {
                     self.rows.borrow_mut().pop();
                 }
                 Ok(ControlFlow::Continue(()))

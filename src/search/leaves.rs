@@ -1,5 +1,6 @@
 //! The scan of coded items: the best leaves of the segments, and the delta.
 
+use super::directory::RankedLeaf;
 use super::{Place, Scratch, Search, guarded};
 use crate::code::{NO_ENTRY, QueryCode};
 use crate::distance::{LANES, prefetch};
@@ -7,6 +8,18 @@ use crate::error::Result;
 
 /// Leaves fetched ahead of the one being scanned.
 const PREFETCH_LEAVES: usize = 2;
+
+/// Records fetched ahead of the one being measured.
+const PREFETCH_RECORDS: usize = 3;
+
+/// An item that a scan could not rule out.
+#[derive(Clone, Copy)]
+pub(super) struct Passing {
+    lower: f32,
+    segment: u32,
+    position: u32,
+    found_at: u32,
+}
 
 impl Search<'_> {
     /// Scans the delta whole.
@@ -28,7 +41,7 @@ impl Search<'_> {
                 let item = view.delta.item(place);
                 if !self.is_dead(item.sequence) {
                     let distance = query.distance(self.kernels, &item.vector, item.inverse_norm);
-                    self.offer(distance, Place::Delta(place))?;
+                    self.offer(distance, Place::Delta(place), self.found_at())?;
                 }
             }
         }
@@ -36,52 +49,84 @@ impl Search<'_> {
     }
 
     /// Scans leaves, best first, until the effort is spent and there are k candidates, or there are no more leaves.
+    ///
+    /// What passes the scan of one leaf is measured after the scan of the next, when its records have been fetched.
     pub(super) fn scan_leaves(&mut self, scratch: &mut Scratch) -> Result<()> {
         let budget = self.budget();
-        let Scratch { query, directory } = scratch;
+        let Scratch { query, directory, passing, pending } = scratch;
         directory.rank(self.kernels, query, &self.segments, budget)?;
+        pending.clear();
         let mut rank = 0;
-        while self.scanned < budget || !self.top.is_full() {
+        loop {
+            if self.scanned >= budget {
+                self.measure(query, pending)?;
+                if self.top.is_full() {
+                    return Ok(());
+                }
+            }
             let Some(leaf) = directory.get(self.kernels, query, &self.segments, rank)? else { break };
             if let Some(ahead) = directory.peek(rank + PREFETCH_LEAVES) {
                 prefetch(self.segments[ahead.segment as usize].leaf_bytes(ahead.leaf as usize));
             }
-            self.scan_leaf(query, leaf.segment, leaf.leaf)?;
+            self.scan_leaf(query, leaf, passing)?;
+            self.measure(query, pending)?;
+            std::mem::swap(passing, pending);
+            pending.sort_unstable_by(|a, b| a.lower.total_cmp(&b.lower));
+            self.fetch(query, pending);
             rank += 1;
+        }
+        self.measure(query, pending)
+    }
+
+    /// Collects the lanes of a leaf that pass.
+    fn scan_leaf(&mut self, query: &QueryCode, leaf: RankedLeaf, passing: &mut Vec<Passing>) -> Result<()> {
+        let RankedLeaf { segment, leaf } = leaf;
+        let run = guarded(self.segments[segment as usize], |segment| segment.leaf(leaf as usize))?;
+        self.scanned += u64::from(run.entries());
+        let found_at = self.found_at();
+        let mut bound = query.bound(self.kernels, &run);
+        bound.threshold = query.measure(self.top.threshold());
+        let mut lower = [0.0; LANES];
+        for (at, block) in run.blocks().enumerate() {
+            let mut mask = self.kernels.scan(&block, query.table(), bound, &mut lower) & run.lanes(at);
+            while mask != 0 {
+                let lane = mask.trailing_zeros() as usize;
+                mask &= mask - 1;
+                // What is not a number must not be skipped.
+                let lower = if lower[lane].is_nan() { f32::NEG_INFINITY } else { lower[lane] };
+                passing.push(Passing { lower, segment, position: block.payloads()[lane], found_at });
+            }
         }
         Ok(())
     }
 
-    fn scan_leaf(&mut self, query: &QueryCode, segment: u32, leaf: u32) -> Result<()> {
-        let live = self.segments[segment as usize];
-        let run = guarded(live, |segment| segment.leaf(leaf as usize))?;
-        self.scanned += u64::from(run.entries());
-        let mut bound = query.bound(self.kernels, &run);
-        let mut lower = [0.0; LANES];
-        for (at, block) in run.blocks().enumerate() {
-            bound.threshold = query.measure(self.top.threshold());
-            let mask = self.kernels.scan(&block, query.table(), bound, &mut lower) & run.lanes(at);
-            let mut fetched = mask;
-            while fetched != 0 {
-                prefetch(live.record_bytes(block.payloads()[fetched.trailing_zeros() as usize]));
-                fetched &= fetched - 1;
-            }
-            let mut mask = mask;
-            while mask != 0 {
-                let lane = mask.trailing_zeros() as usize;
-                mask &= mask - 1;
-                // An item is skipped only if its bound is known to be above the threshold: NaN skips nothing.
-                let skipped = lower[lane] > query.measure(self.top.threshold());
-                if !skipped {
-                    self.look_at(query, segment, block.payloads()[lane])?;
-                }
-            }
+    /// Fetches the records that are measured first.
+    fn fetch(&self, query: &QueryCode, pending: &[Passing]) {
+        let threshold = query.measure(self.top.threshold());
+        for passing in pending.iter().take(PREFETCH_RECORDS).take_while(|passing| passing.lower <= threshold) {
+            prefetch(self.segments[passing.segment as usize].record_bytes(passing.position));
         }
+    }
+
+    /// Measures what is pending, in the order of the bounds, until the bounds alone tell that the rest is too far.
+    fn measure(&mut self, query: &QueryCode, pending: &mut Vec<Passing>) -> Result<()> {
+        for at in 0..pending.len() {
+            let threshold = query.measure(self.top.threshold());
+            let Passing { lower, segment, position, found_at } = pending[at];
+            if lower > threshold {
+                break;
+            }
+            if let Some(ahead) = pending.get(at + PREFETCH_RECORDS).filter(|ahead| ahead.lower <= threshold) {
+                prefetch(self.segments[ahead.segment as usize].record_bytes(ahead.position));
+            }
+            self.look_at(query, segment, position, found_at)?;
+        }
+        pending.clear();
         Ok(())
     }
 
     /// Measures an item exactly and offers it.
-    pub(super) fn look_at(&mut self, query: &QueryCode, segment: u32, position: u32) -> Result<()> {
+    pub(super) fn look_at(&mut self, query: &QueryCode, segment: u32, position: u32, found_at: u32) -> Result<()> {
         let live = self.segments[segment as usize];
         if live.trees() > 1 && !self.seen.insert((segment, position)) {
             return Ok(());
@@ -89,7 +134,7 @@ impl Search<'_> {
         let record = guarded(live, |segment| segment.record(position))?;
         if !self.is_dead(record.sequence) {
             let distance = query.distance(self.kernels, record.vector, record.inverse_norm);
-            self.offer(distance, Place::Segment(segment, position))?;
+            self.offer(distance, Place::Segment(segment, position), found_at)?;
         }
         Ok(())
     }

@@ -15,11 +15,12 @@ use std::sync::Arc;
 
 pub(crate) use calibrate::{calibrate, reach_for};
 use directory::Directory;
+use leaves::Passing;
 pub(crate) use top::Place;
 use top::{Candidate, Ids, Top};
 
 use crate::code::QueryCode;
-use crate::distance::{Kernels, kernels};
+use crate::distance::{Kernels, kernels, prefetch};
 use crate::error::{Error, Result};
 use crate::snapshot::{LiveSegment, View};
 use crate::types::{Id, SequenceRange};
@@ -90,6 +91,9 @@ thread_local! {
 struct Scratch {
     query: QueryCode,
     directory: Directory,
+    /// What the scan of the current leaf let pass, and that of the one before.
+    passing: Vec<Passing>,
+    pending: Vec<Passing>,
 }
 
 /// A query under way.
@@ -165,6 +169,7 @@ impl<'a> Search<'a> {
     fn finish(self) -> Result<Vec<Found>> {
         let ids = Names { view: self.view, segments: &self.segments, rows: &self.rows };
         let sorted = self.top.into_sorted(&ids)?;
+        ids.fetch(&sorted);
         let found = |candidate: Candidate| {
             let stored = ids.stored_id(candidate.place)?;
             Ok(Found {
@@ -181,8 +186,12 @@ impl<'a> Search<'a> {
         self.view.dead.contains(sequence)
     }
 
-    fn offer(&mut self, distance: f32, place: Place) -> Result<bool> {
-        let found_at = u32::try_from(self.scanned).unwrap_or(u32::MAX);
+    /// Items of segments scanned so far, as candidates remember it.
+    fn found_at(&self) -> u32 {
+        u32::try_from(self.scanned).unwrap_or(u32::MAX)
+    }
+
+    fn offer(&mut self, distance: f32, place: Place, found_at: u32) -> Result<bool> {
         let ids = Names { view: self.view, segments: &self.segments, rows: &self.rows };
         self.top.offer(Candidate { distance, place, found_at }, &ids)
     }
@@ -217,6 +226,18 @@ impl Ids for Names<'_> {
 }
 
 impl Names<'_> {
+    /// Fetches the ids of segments, all at once.
+    fn fetch(&self, candidates: &[Candidate]) {
+        let places = || {
+            candidates.iter().filter_map(|candidate| match candidate.place {
+                Place::Segment(segment, position) => Some((&self.segments[segment as usize], position)),
+                Place::Delta(_) | Place::Row(_) => None,
+            })
+        };
+        places().for_each(|(segment, position)| prefetch(segment.id_offset_bytes(position)));
+        places().for_each(|(segment, position)| prefetch(segment.id_bytes(position)));
+    }
+
     fn sequence(&self, place: Place) -> Result<u64> {
         match place {
             Place::Segment(segment, position) => guarded(self.segments[segment as usize], |segment| {

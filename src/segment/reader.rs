@@ -131,6 +131,11 @@ impl Segment {
         self.run_bytes(Kind::LeafTable, Kind::Leaves, leaf).map_or(&[], |(bytes, _)| bytes)
     }
 
+    /// The bytes of a group's run, to prefetch them; empty if there is no such group.
+    pub(crate) fn group_bytes(&self, group: usize) -> &[u8] {
+        self.run_bytes(Kind::GroupTable, Kind::Groups, group).map_or(&[], |(bytes, _)| bytes)
+    }
+
     /// The number of items in a leaf; 0 if there is no such leaf.
     #[cfg(test)]
     pub(crate) fn leaf_items(&self, leaf: usize) -> u32 {
@@ -166,6 +171,20 @@ impl Segment {
 
     fn record_start(&self, position: u32) -> usize {
         (position as usize).saturating_mul(self.record_len())
+    }
+
+    /// The bytes that say where the id of a position is, unchecked, to prefetch them.
+    pub(crate) fn id_offset_bytes(&self, position: u32) -> &[u8] {
+        let start = 8 * position as usize;
+        self.section(Kind::IdOffsets).get(start..start + 16).unwrap_or(&[])
+    }
+
+    /// The bytes of the id of a position, unchecked, to prefetch them.
+    pub(crate) fn id_bytes(&self, position: u32) -> &[u8] {
+        let mut offsets = Reader::new(self.id_offset_bytes(position));
+        let mut offset = || usize::try_from(offsets.u64().unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+        let (start, end) = (offset(), offset());
+        self.section(Kind::Ids).get(start..end).unwrap_or(&[])
     }
 
     /// The stored id of the item at a position, verified each time.
