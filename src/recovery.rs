@@ -12,8 +12,8 @@ use crate::items::{Database, ReadRows, StoreRow};
 use crate::options::Options;
 use crate::segment::Expected;
 use crate::snapshot::{
-    Delta, DeltaItem, Effort, LiveSegment, ManifestRow, Part, Source, State, View, generation, row_file,
-    segment_path, segments_dir,
+    Delta, DeltaItem, LiveSegment, ManifestRow, Part, Source, State, View, generation, row_file, segment_path,
+    segments_dir,
 };
 use crate::types::{Id, MAX_DIMENSION, Metric, SequenceRange};
 
@@ -179,7 +179,7 @@ fn load(path: &Path, rows: ReadRows, store: StoreRow, report: &mut OpenReport) -
         parts.push(Part { id, range: row.range, items: row.items, dead, source });
     }
     parts.sort_by_key(|part| part.range.start);
-    let effort = rows.effort()?.map(|row| Effort { items: row.items, points: row.points }).unwrap_or_default();
+    let effort = rows.effort()?.unwrap_or_default();
     let len = rows.len()?;
     let mut view =
         View { rows: Arc::new(rows), store, counters, frame, parts, delta: Delta::default(), dead, effort, len };

@@ -9,7 +9,6 @@ pub(super) const SEQUENCE: &[u8] = b"sequence";
 pub(super) const SEGMENT: &[u8] = b"segment";
 pub(super) const FLUSHED: &[u8] = b"flushed";
 pub(super) const MEAN: &[u8] = b"mean";
-pub(super) const EFFORT: &[u8] = b"effort";
 
 /// The format this build writes, and the newest it reads.
 pub(super) const FORMAT_VERSION: u32 = 1;
@@ -104,39 +103,6 @@ pub(super) fn decode_u64(bytes: &[u8]) -> Result<u64, Malformed> {
     let number = reader.u64()?;
     reader.finish()?;
     Ok(number)
-}
-
-/// How far a search must scan for a recall, measured on the store's own items.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct EffortRow {
-    /// Items in segments when it was measured.
-    pub(crate) items: u64,
-    /// Recall and items scanned, ascending.
-    pub(crate) points: Vec<(f32, u64)>,
-}
-
-impl EffortRow {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = self.items.to_le_bytes().to_vec();
-        out.extend_from_slice(&(self.points.len() as u32).to_le_bytes());
-        for (recall, scanned) in &self.points {
-            out.extend_from_slice(&recall.to_le_bytes());
-            out.extend_from_slice(&scanned.to_le_bytes());
-        }
-        out
-    }
-
-    pub(super) fn decode(bytes: &[u8]) -> Result<EffortRow, Malformed> {
-        let mut reader = Reader::new(bytes);
-        let items = reader.u64()?;
-        let count = reader.u32()?;
-        let mut points = Vec::new();
-        for _ in 0..count {
-            points.push((reader.f32()?, reader.u64()?));
-        }
-        reader.finish()?;
-        Ok(EffortRow { items, points })
-    }
 }
 
 pub(super) fn encode_mean(mean: &[f32]) -> Vec<u8> {

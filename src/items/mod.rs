@@ -11,6 +11,7 @@ mod block;
 mod check;
 mod copy;
 mod dead;
+mod effort;
 mod faults;
 mod meta;
 mod pack;
@@ -29,7 +30,8 @@ use std::sync::Arc;
 use redb::ReadableDatabase;
 
 pub(crate) use dead::DeadSet;
-pub(crate) use meta::{Counters, EffortRow, StoreRow};
+pub(crate) use effort::{Effort, EffortCurve};
+pub(crate) use meta::{Counters, StoreRow};
 pub(crate) use read::ReadRows;
 pub(crate) use row::{NewRow, RowRef};
 pub(crate) use write::WriteRows;

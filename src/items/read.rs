@@ -8,10 +8,9 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use super::block::Block;
 use super::dead::{CHUNK, DeadSet};
+use super::effort::{EFFORT, EFFORTS, Effort};
 use super::faults::{Guarded, contained};
-use super::meta::{
-    self, Counters, EFFORT, EffortRow, FLUSHED, FORMAT, FormatRow, MEAN, SEGMENT, SEQUENCE, STORE, StoreRow,
-};
+use super::meta::{self, Counters, FLUSHED, FORMAT, FormatRow, MEAN, SEGMENT, SEQUENCE, STORE, StoreRow};
 use super::row::{Row, RowRef, decode_id};
 use super::tables::{Bytes, DEAD, Entries, FRESH, Guard, Handle, IDS, META, PACKED, SEGMENTS, StoredKey, Table};
 use crate::bytes::Malformed;
@@ -66,8 +65,12 @@ impl ReadRows {
         self.meta.get_sealed(&MEAN, meta::decode_mean)
     }
 
-    pub(crate) fn effort(&self) -> Result<Option<EffortRow>> {
-        self.meta.get_sealed(&EFFORT, EffortRow::decode)
+    /// How far searches must scan; `None` before it was measured.
+    pub(crate) fn effort(&self) -> Result<Option<Effort>> {
+        match self.meta.get_sealed(&EFFORTS, Effort::decode)? {
+            Some(effort) => Ok(Some(effort)),
+            None => self.meta.get_sealed(&EFFORT, Effort::decode_for_ten),
+        }
     }
 
     /// Live items.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::block::BlockBuilder;
 use super::dead::{CHUNK, DeadSet};
+use super::effort::{EFFORTS, Effort};
 use super::faults::{Guarded, commit_failed, contained};
-use super::meta::{self, Counters, EFFORT, EffortRow, FORMAT, FormatRow, MEAN, STORE, StoreRow};
+use super::meta::{self, Counters, FORMAT, FormatRow, MEAN, STORE, StoreRow};
 use super::read;
 use super::row::{self, NewRow};
 use super::tables::{Bytes, DEAD, FRESH, Handle, IDS, META, PACKED, SEGMENTS, StoredKey, Table};
@@ -67,8 +68,8 @@ impl WriteRows {
         self.table(META)?.put_sealed(&MEAN, &meta::encode_mean(mean))
     }
 
-    pub(crate) fn set_effort(&mut self, effort: &EffortRow) -> Result<()> {
-        self.table(META)?.put_sealed(&EFFORT, &effort.encode())
+    pub(crate) fn set_effort(&mut self, effort: &Effort) -> Result<()> {
+        self.table(META)?.put_sealed(&EFFORTS, &effort.encode())
     }
 
     /// Writes a manifest row.

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Maintainer;
 use crate::error::Result;
 use crate::fs;
-use crate::items::{Database, EffortRow};
+use crate::items::Database;
 use crate::options::Durability;
 use crate::search;
 use crate::snapshot::{View, next_row_file};
@@ -28,7 +28,7 @@ const WASTE: f64 = 1.3;
 /// Less waste than this is left alone.
 const WASTE_BYTES: u64 = 4 << 20;
 
-/// The effort is measured again when the number of items has changed by one in this many.
+/// The effort is measured again when one in this many items was written since, or is gone.
 const RECALIBRATION_SHARE: u64 = 10;
 
 impl Maintainer {
@@ -122,13 +122,15 @@ impl Maintainer {
     pub(super) fn calibrate(&self) -> Result<()> {
         let view = self.shared.view()?;
         let items: u64 = view.sources().0.iter().map(|segment| segment.items() as u64).sum();
-        if items.abs_diff(view.effort.items) * RECALIBRATION_SHARE <= view.effort.items {
+        let written = view.counters.next_sequence - view.effort.sequence.min(view.counters.next_sequence);
+        let changed = written.max(items.abs_diff(view.effort.items));
+        if changed * RECALIBRATION_SHARE <= view.effort.items {
             return Ok(());
         }
         let effort = self.with_threads(|| search::calibrate(&view))?;
         let mut writer = self.shared.writer();
         self.shared.commit(&mut writer, Durability::Immediate, |rows, draft| {
-            rows.set_effort(&EffortRow { items: effort.items, points: effort.points.clone() })?;
+            rows.set_effort(&effort)?;
             draft.effort = effort;
             Ok(())
         })

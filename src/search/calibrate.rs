@@ -1,7 +1,7 @@
 //! How far a search must scan for a recall: measured on the store's own items, over all live segments together.
 //!
-//! A sample of items is searched over a good part of all leaves, and for each of the neighbours on the ranks 11 to 20 it is noted how
-//! many items had been scanned when it was found. The distribution of these numbers is the curve of recall against effort
+//! A sample of items is searched over a good part of all leaves, and for each of the neighbours from rank 11 on it is noted
+//! how many items had been scanned when it was found. The distribution of these numbers is the curve of recall against effort
 //! that a caller's `.recall(r)` is read from.
 //!
 //! Why not the nearest ten: an item is easier to search by than a stranger. It shares its leaf, which was made around it,
@@ -12,12 +12,14 @@ use rayon::prelude::*;
 
 use super::{Reach, Request, guarded, search};
 use crate::error::Result;
-use crate::snapshot::{Effort, View};
+use crate::items::{Effort, EffortCurve};
+use crate::snapshot::View;
 
-/// Neighbours that count.
-const NEIGHBOURS: usize = 10;
+/// The numbers of neighbours that efforts are measured for.
+const NEIGHBOURS: [usize; 3] = [1, 10, 100];
+const MOST_NEIGHBOURS: usize = 100;
 
-/// Nearer ones that do not.
+/// Nearer ones that do not count.
 const PASSED_OVER: usize = 10;
 
 /// Sampled items.
@@ -49,25 +51,34 @@ pub(crate) fn calibrate(view: &View) -> Result<Effort> {
     }
     let reach = Reach::Items((items / SHARE).max(LEAST));
     let efforts_of = |(vector, sequence): (&[f32], u64)| efforts_of(view, reach, vector, sequence);
-    let mut efforts = sample.into_par_iter().map(efforts_of).collect::<Result<Vec<_>>>()?.concat();
-    efforts.sort_unstable();
-    let points = RECALLS.iter().filter_map(|&recall| {
-        let rank = (recall * efforts.len() as f32).ceil() as usize;
-        efforts.get(rank.max(1) - 1).map(|&effort| (recall, u64::from(effort)))
-    });
-    Ok(Effort { items, points: points.collect() })
+    let efforts = sample.into_par_iter().map(efforts_of).collect::<Result<Vec<_>>>()?;
+    let curves = NEIGHBOURS.map(|neighbours| curve(&efforts, neighbours)).into();
+    Ok(Effort { items, sequence: view.counters.next_sequence, curves })
 }
 
-/// For each neighbour in a segment: the items scanned when it was found.
-fn efforts_of(view: &View, reach: Reach, vector: &[f32], own_sequence: u64) -> Result<Vec<u32>> {
-    let request = Request { vector, k: 1 + PASSED_OVER + NEIGHBOURS, reach, max_distance: f32::INFINITY };
+/// For each neighbour that counts, nearest first: the items scanned when it was found; `None` for what is in no leaf,
+/// which costs no effort.
+fn efforts_of(view: &View, reach: Reach, vector: &[f32], own_sequence: u64) -> Result<Vec<Option<u32>>> {
+    let k = 1 + PASSED_OVER + MOST_NEIGHBOURS;
+    let request = Request { vector, k, reach, max_distance: f32::INFINITY };
     let answer = search(view, &request)?;
     let others = answer.found.iter().filter(|found| found.sequence != own_sequence).skip(PASSED_OVER);
-    // What is not in a leaf costs no effort.
-    Ok(others.filter_map(|found| found.found_at).collect())
+    Ok(others.map(|found| found.found_at).collect())
 }
 
-/// How many items to scan for a recall of the ten nearest. Without a measurement yet: as many as is surely enough for
+/// The distribution of the efforts of the nearest neighbours of all sampled items.
+fn curve(efforts: &[Vec<Option<u32>>], neighbours: usize) -> EffortCurve {
+    let mut scanned: Vec<u32> =
+        efforts.iter().flat_map(|efforts| efforts.iter().take(neighbours).flatten()).copied().collect();
+    scanned.sort_unstable();
+    let points = RECALLS.iter().filter_map(|&recall| {
+        let rank = (recall * scanned.len() as f32).ceil() as usize;
+        scanned.get(rank.max(1) - 1).map(|&effort| (recall, u64::from(effort)))
+    });
+    EffortCurve { neighbours: neighbours as u32, points: points.collect() }
+}
+
+/// How many items to scan for a recall of the k nearest. Without a measurement yet: as many as is surely enough for
 /// small stores, and all of them where the caller wants every neighbour.
 pub(crate) fn reach_for(view: &View, recall: f32, k: usize) -> Reach {
     let (segments, _) = view.sources();
@@ -75,16 +86,32 @@ pub(crate) fn reach_for(view: &View, recall: f32, k: usize) -> Reach {
     if recall >= 1.0 {
         return Reach::EveryLeaf;
     }
-    let measured = interpolate(&view.effort.points, recall).unwrap_or(UNMEASURED);
+    let measured = effort_for(&view.effort.curves, recall, k);
     // Effort grows more slowly than the store, so that a store that has grown since gets at least what it needs.
     let growth = (items as f64 / view.effort.items.max(1) as f64).max(1.0);
-    // More neighbours lie farther apart; their number grows the effort about with its root.
-    let more = (k as f64 / NEIGHBOURS as f64).max(1.0).sqrt();
-    Reach::Items((measured * growth * more * HEADROOM).ceil() as u64)
+    Reach::Items((measured * growth * HEADROOM).ceil() as u64)
 }
 
-/// Items to scan where nothing was measured yet.
+/// The effort between the curves that were measured, along a straight line on logarithmic scales.
+fn effort_for(curves: &[EffortCurve], recall: f32, k: usize) -> f64 {
+    let at = |curve: &EffortCurve| Some((f64::from(curve.neighbours), interpolate(&curve.points, recall)?));
+    let mut measured = curves.iter().filter_map(at);
+    let k = k.max(1) as f64;
+    let Some(mut below) = measured.next() else { return UNMEASURED * (k / USUAL_NEIGHBOURS).max(1.0).sqrt() };
+    for above in measured {
+        if k <= above.0 {
+            let share = ((k / below.0).ln() / (above.0 / below.0).ln()).max(0.0);
+            return below.1.powf(1.0 - share) * above.1.powf(share);
+        }
+        below = above;
+    }
+    // More neighbours lie farther apart: beyond what was measured the effort is taken to grow with the root of k.
+    below.1 * (k / below.0).max(1.0).sqrt()
+}
+
+/// Items to scan for the usual number of neighbours where nothing was measured yet.
 const UNMEASURED: f64 = 4096.0;
+const USUAL_NEIGHBOURS: f64 = 10.0;
 
 /// Queries may be harder than any of the store's own items.
 const HEADROOM: f64 = 1.5;
@@ -108,6 +135,18 @@ fn interpolate(points: &[(f32, u64)], recall: f32) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn effort_between_two_numbers_of_neighbours_lies_between_theirs() {
+        let curve = |neighbours, effort| EffortCurve { neighbours, points: vec![(0.95, effort)] };
+        let curves = [curve(1, 100), curve(10, 200), curve(100, 800)];
+        let effort = |k| effort_for(&curves, 0.95, k).round() as u64;
+        assert_eq!([0, 1, 10, 100, 400].map(effort), [100, 100, 200, 800, 1600]);
+        assert!((200..800).contains(&effort(30)) && (100..200).contains(&effort(3)));
+        // A store written before has a curve for ten alone.
+        assert_eq!([1, 10, 40].map(|k| effort_for(&curves[1..2], 0.95, k).round()), [200.0, 200.0, 400.0]);
+        assert_eq!(effort_for(&[], 0.95, 40), 2.0 * UNMEASURED);
+    }
 
     #[test]
     fn effort_ascends_with_recall_and_passes_through_the_points() {

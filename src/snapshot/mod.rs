@@ -20,7 +20,7 @@ pub(crate) use shared::{Draft, Shared, Writer};
 
 use crate::code::Frame;
 use crate::error::{Error, Result};
-use crate::items::{Counters, DeadSet, ReadRows, RowRef, StoreRow};
+use crate::items::{Counters, DeadSet, Effort, ReadRows, RowRef, StoreRow};
 use crate::types::SequenceRange;
 
 /// A range of sequence numbers that the manifest names, and what answers for it.
@@ -48,15 +48,6 @@ pub(crate) enum Source {
     },
 }
 
-/// How far a search must scan for a recall, measured on the store's own items.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Effort {
-    /// Items in segments when it was measured.
-    pub(crate) items: u64,
-    /// Recall and items scanned, both ascending.
-    pub(crate) points: Vec<(f32, u64)>,
-}
-
 /// One consistent view of a store.
 #[derive(Clone)]
 pub(crate) struct View {
@@ -71,6 +62,7 @@ pub(crate) struct View {
     /// The live items that no part's range contains, and dead ones.
     pub(crate) delta: Delta,
     pub(crate) dead: DeadSet,
+    /// How far searches must scan, as it was last measured.
     pub(crate) effort: Effort,
     /// Live items.
     pub(crate) len: u64,

@@ -17,7 +17,8 @@ fn filled(path: &Path) {
     writer.put_segment(4, b"a manifest row").unwrap();
     writer.set_counters(Counters { next_sequence: 30, next_segment: 5, flushed: 12 }).unwrap();
     writer.set_mean(&[1.0, 2.0, 3.0]).unwrap();
-    writer.set_effort(&EffortRow { items: 11, points: vec![(0.9, 100), (0.99, 1_000)] }).unwrap();
+    let curve = EffortCurve { neighbours: 10, points: vec![(0.9, 100), (0.99, 1_000)] };
+    writer.set_effort(&Effort { items: 11, sequence: 8, curves: vec![curve] }).unwrap();
     // A dead row that its block holds, beside those that left `fresh`.
     assert_eq!(writer.remove(&Id::Number(10)).unwrap(), Some(10));
     writer.commit().unwrap();
@@ -76,7 +77,7 @@ fn every_flipped_byte_of_every_kind_of_value_is_found() {
     filled(&path);
     let counts = verify(&path).unwrap();
     assert_eq!((counts.items, counts.dead, counts.segments), (24, 1, 1));
-    for key in ["format", "store", "sequence", "segment", "flushed", "mean", "effort"] {
+    for key in ["format", "store", "sequence", "segment", "flushed", "mean", "efforts"] {
         every_flip_is_found::<&[u8]>(&path, "meta", &key.as_bytes());
     }
     every_flip_is_found::<&[u8]>(&path, "ids", &Id::Number(7).to_bytes().as_slice());
