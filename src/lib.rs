@@ -45,7 +45,7 @@ mod vector;
 
 pub use error::{Corruption, Error, Result, VectorFault};
 pub use maintenance::Stage;
-pub use metadata::{Metadata, Value};
+pub use metadata::{Metadata, Timestamp, Value};
 pub use options::{Durability, Maintenance, Options};
 pub use recovery::{DamagedSegment, OpenReport};
 pub use store::{Batch, Hit, Ids, Item, Items, Query, SegmentStats, Snapshot, Stats, Store, VerifyReport};

@@ -1,20 +1,26 @@
 //! Metadata on disk: a codec byte, then a map in bincode.
 //!
-//! The stored enums are apart from the public one: they say what the format says, and a list's scalars cannot nest, so
-//! that no bytes make the decoder recurse. Decoding is limited: a length that lies cannot make it allocate.
+//! The stored enums are apart from the public one: they say what the format says, and none contains itself, so that no
+//! bytes make bincode recurse; a map inside the metadata is stored as bytes, which are decoded one level further, to
+//! [`MAX_MAPS`]. Decoding is limited: a length that lies cannot make it allocate.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use bincode::config::{self, Configuration, Limit, LittleEndian, Varint};
+use serde::de::{Deserializer, Visitor};
+use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use super::{Metadata, Value};
+use super::value::MAX_MAPS;
+use super::{Metadata, Timestamp, Value};
 use crate::bytes::Malformed;
 use crate::error::{Error, Result};
 
-/// The codec of what is written: bincode 2, standard configuration.
-const BINCODE: u8 = 1;
+/// The first codec: bincode 2, standard configuration. Written wherever it suffices, so that older versions read it.
+const PLAIN: u8 = 1;
+/// The same with bytes, timestamps and maps among the values.
+const NESTED: u8 = 2;
 /// Largest metadata of an item, encoded.
 const MAX_BYTES: usize = 1 << 20;
 const DECODED_LIMIT: usize = 16 << 20;
@@ -31,6 +37,10 @@ enum StoredValue {
     Float(f64),
     Text(String),
     List(Vec<StoredScalar>),
+    Bytes(StoredBytes),
+    Timestamp(i64),
+    /// A map of its own, encoded. So the decoder decides itself how deep it goes.
+    Map(StoredBytes),
 }
 
 /// What a list holds. The order of variants is the format.
@@ -41,6 +51,41 @@ enum StoredScalar {
     Integer(i64),
     Float(f64),
     Text(String),
+    Bytes(StoredBytes),
+    Timestamp(i64),
+}
+
+/// Bytes that are read and written at once, and not as a list of numbers.
+struct StoredBytes(Vec<u8>);
+
+impl Serialize for StoredBytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for StoredBytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StoredBytes, D::Error> {
+        deserializer.deserialize_byte_buf(StoredBytesVisitor)
+    }
+}
+
+struct StoredBytesVisitor;
+
+impl Visitor<'_> for StoredBytesVisitor {
+    type Value = StoredBytes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<StoredBytes, E> {
+        Ok(StoredBytes(bytes.to_owned()))
+    }
+
+    fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<StoredBytes, E> {
+        Ok(StoredBytes(bytes))
+    }
 }
 
 /// The stored form. Without values it is empty.
@@ -48,11 +93,8 @@ pub(crate) fn encode(metadata: &Metadata) -> Result<Vec<u8>> {
     if metadata.is_empty() {
         return Ok(Vec::new());
     }
-    let stored = metadata.iter().map(|(key, value)| Ok((key, store(key, value)?)));
-    let stored = stored.collect::<Result<BTreeMap<&str, StoredValue>>>()?;
-    let mut out = vec![BINCODE];
-    bincode::serde::encode_into_std_write(&stored, &mut out, CONFIG)
-        .map_err(|error| Error::InvalidMetadata(format!("expected metadata that can be stored: {error}")))?;
+    let mut out = vec![if metadata.values.values().any(is_new) { NESTED } else { PLAIN }];
+    encode_map(&metadata.values, MAX_MAPS, &mut out)?;
     if out.len() > MAX_BYTES {
         let found = out.len();
         return Err(Error::InvalidMetadata(format!(
@@ -62,26 +104,56 @@ pub(crate) fn encode(metadata: &Metadata) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// Whether the first codec had no such value.
+fn is_new(value: &Value) -> bool {
+    match value {
+        Value::Bytes(_) | Value::Timestamp(_) | Value::Map(_) => true,
+        Value::List(values) => values.iter().any(|value| matches!(value, Value::Bytes(_) | Value::Timestamp(_))),
+        _ => false,
+    }
+}
+
+/// Appends a map where so many may lie in each other.
+fn encode_map(map: &BTreeMap<String, Value>, maps: usize, out: &mut Vec<u8>) -> Result<()> {
+    let stored = map.iter().map(|(key, value)| Ok((key.as_str(), store(key, value, maps)?)));
+    let stored = stored.collect::<Result<BTreeMap<&str, StoredValue>>>()?;
+    bincode::serde::encode_into_std_write(&stored, out, CONFIG)
+        .map_err(|error| Error::InvalidMetadata(format!("expected metadata that can be stored: {error}")))?;
+    Ok(())
+}
+
 /// Reads the stored form. Any bytes give metadata or a fault.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Metadata, Malformed> {
     let Some((&codec, encoded)) = bytes.split_first() else { return Ok(Metadata::new()) };
-    if codec != BINCODE {
-        return Err(malformed("metadata of codec 1", format_args!("codec {codec}")));
+    if codec != PLAIN && codec != NESTED {
+        return Err(malformed("metadata of codec 1 or 2", format_args!("codec {codec}")));
     }
+    if codec == NESTED && bytes.len() > MAX_BYTES {
+        // What the decoder makes of many small maps is many times their bytes.
+        return Err(malformed("at most 1 MiB of metadata", format_args!("{} bytes", bytes.len())));
+    }
+    Ok(Metadata { values: decode_map(encoded, MAX_MAPS)? })
+}
+
+/// Reads a map where so many may lie in each other.
+fn decode_map(encoded: &[u8], maps: usize) -> Result<BTreeMap<String, Value>, Malformed> {
+    let Some(maps) = maps.checked_sub(1) else {
+        return Err(malformed("maps inside each other", format_args!("more than {MAX_MAPS}")));
+    };
     let (stored, read) = bincode::serde::decode_from_slice::<BTreeMap<String, StoredValue>, _>(encoded, CONFIG)
         .map_err(|error| malformed("a map of values", error))?;
     if read != encoded.len() {
         let left = encoded.len() - read;
         return Err(malformed("the end of the metadata", format_args!("{left} more bytes")));
     }
-    Ok(stored.into_iter().map(|(key, value)| (key, Value::from(value))).collect())
+    stored.into_iter().map(|(key, value)| Ok((key, load(value, maps)?))).collect()
 }
 
 fn malformed(expected: &str, found: impl fmt::Display) -> Malformed {
     Malformed { expected: expected.into(), found: found.to_string() }
 }
 
-fn store(key: &str, value: &Value) -> Result<StoredValue> {
+fn store(key: &str, value: &Value, maps: usize) -> Result<StoredValue> {
     Ok(match value {
         Value::Null => StoredValue::Null,
         Value::Bool(truth) => StoredValue::Bool(*truth),
@@ -90,6 +162,18 @@ fn store(key: &str, value: &Value) -> Result<StoredValue> {
         Value::Text(text) => StoredValue::Text(text.clone()),
         Value::List(values) => {
             StoredValue::List(values.iter().map(|value| store_scalar(key, value)).collect::<Result<_>>()?)
+        }
+        Value::Bytes(bytes) => StoredValue::Bytes(StoredBytes(bytes.clone())),
+        Value::Timestamp(moment) => StoredValue::Timestamp(moment.as_micros()),
+        Value::Map(_) if maps <= 1 => {
+            return Err(Error::InvalidMetadata(format!(
+                "expected at most {MAX_MAPS} maps inside each other, found one more at the key {key:?}"
+            )));
+        }
+        Value::Map(values) => {
+            let mut encoded = Vec::new();
+            encode_map(values, maps - 1, &mut encoded)?;
+            StoredValue::Map(StoredBytes(encoded))
         }
     })
 }
@@ -101,26 +185,29 @@ fn store_scalar(key: &str, value: &Value) -> Result<StoredScalar> {
         Value::Integer(number) => StoredScalar::Integer(*number),
         Value::Float(number) => StoredScalar::Float(*number),
         Value::Text(text) => StoredScalar::Text(text.clone()),
-        Value::List(_) => {
+        Value::Bytes(bytes) => StoredScalar::Bytes(StoredBytes(bytes.clone())),
+        Value::Timestamp(moment) => StoredScalar::Timestamp(moment.as_micros()),
+        Value::List(_) | Value::Map(_) => {
             let found = value.kind();
             return Err(Error::InvalidMetadata(format!(
-                "expected a list of texts, numbers, booleans and nulls at the key {key:?}, found {found} in it"
+                "expected a list of scalars at the key {key:?}, found {found} in it"
             )));
         }
     })
 }
 
-impl From<StoredValue> for Value {
-    fn from(stored: StoredValue) -> Value {
-        match stored {
-            StoredValue::Null => Value::Null,
-            StoredValue::Bool(truth) => Value::Bool(truth),
-            StoredValue::Integer(number) => Value::Integer(number),
-            StoredValue::Float(number) => Value::Float(number),
-            StoredValue::Text(text) => Value::Text(text),
-            StoredValue::List(values) => Value::List(values.into_iter().map(Value::from).collect()),
-        }
-    }
+fn load(stored: StoredValue, maps: usize) -> Result<Value, Malformed> {
+    Ok(match stored {
+        StoredValue::Null => Value::Null,
+        StoredValue::Bool(truth) => Value::Bool(truth),
+        StoredValue::Integer(number) => Value::Integer(number),
+        StoredValue::Float(number) => Value::Float(number),
+        StoredValue::Text(text) => Value::Text(text),
+        StoredValue::List(values) => Value::List(values.into_iter().map(Value::from).collect()),
+        StoredValue::Bytes(bytes) => Value::Bytes(bytes.0),
+        StoredValue::Timestamp(micros) => Value::Timestamp(Timestamp::from_micros(micros)),
+        StoredValue::Map(encoded) => Value::Map(decode_map(&encoded.0, maps)?),
+    })
 }
 
 impl From<StoredScalar> for Value {
@@ -131,6 +218,8 @@ impl From<StoredScalar> for Value {
             StoredScalar::Integer(number) => Value::Integer(number),
             StoredScalar::Float(number) => Value::Float(number),
             StoredScalar::Text(text) => Value::Text(text),
+            StoredScalar::Bytes(bytes) => Value::Bytes(bytes.0),
+            StoredScalar::Timestamp(micros) => Value::Timestamp(Timestamp::from_micros(micros)),
         }
     }
 }

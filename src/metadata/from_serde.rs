@@ -1,16 +1,20 @@
-//! Metadata as a target for serde: a map or a struct of scalars and lists of scalars, nothing deeper.
+//! Metadata as a target for serde: a map or a struct of scalars, lists of scalars, and further maps.
 //!
-//! Each serializer accepts its level and refuses the rest, so nesting never recurses.
+//! Each serializer accepts its level and refuses the rest; maps recurse as far as [`MAX_MAPS`].
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::marker::PhantomData;
 
 use serde::Serialize;
 use serde::ser::{
-    Impossible, SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple, SerializeTupleStruct, Serializer,
+    Error as _, Impossible, SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple, SerializeTupleStruct,
+    Serializer,
 };
 
 use super::fault::Fault;
-use super::{Metadata, Value};
+use super::value::MAX_MAPS;
+use super::{Metadata, Timestamp, Value};
 use crate::error::Result;
 
 pub(super) fn metadata<T: Serialize + ?Sized>(source: &T) -> Result<Metadata> {
@@ -66,7 +70,12 @@ macro_rules! refuse_variants {
         fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Self::Ok, Fault> {
             value.serialize(self)
         }
+    };
+}
 
+/// A newtype is what it wraps.
+macro_rules! unwrap_newtypes {
+    () => {
         fn serialize_newtype_struct<T: Serialize + ?Sized>(
             self,
             _name: &'static str,
@@ -87,6 +96,13 @@ macro_rules! refuse_lists {
             serialize_seq(_len: Option<usize>) -> Self::SerializeSeq, "a list";
             serialize_tuple(_len: usize) -> Self::SerializeTuple, "a list";
             serialize_tuple_struct(_name: &'static str, _len: usize) -> Self::SerializeTupleStruct, "a list";
+        }
+    };
+}
+
+macro_rules! refuse_bytes {
+    () => {
+        refuse! {
             serialize_bytes(_bytes: &[u8]) -> Self::Ok, "bytes";
         }
     };
@@ -137,11 +153,13 @@ impl MapLevel {
 impl Serializer for MapLevel {
     type Ok = Metadata;
     type Error = Fault;
-    type SerializeMap = Fields;
-    type SerializeStruct = Fields;
+    type SerializeMap = Fields<Metadata>;
+    type SerializeStruct = Fields<Metadata>;
 
     refuse_variants!();
+    unwrap_newtypes!();
     refuse_lists!();
+    refuse_bytes!();
     refuse_numbers!();
     refuse! {
         serialize_char(_value: char) -> Metadata, "a text";
@@ -149,32 +167,38 @@ impl Serializer for MapLevel {
         serialize_unit_variant(_name: &'static str, _index: u32, _variant: &'static str) -> Metadata, "an enum";
     }
 
-    fn serialize_map(self, _len: Option<usize>) -> Result<Fields, Fault> {
-        Ok(Fields::default())
+    fn serialize_map(self, _len: Option<usize>) -> Result<Fields<Metadata>, Fault> {
+        Ok(Fields::new(MAX_MAPS - 1))
     }
 
-    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Fields, Fault> {
-        Ok(Fields::default())
+    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Fields<Metadata>, Fault> {
+        Ok(Fields::new(MAX_MAPS - 1))
     }
 }
 
-/// The fields of the map so far.
-#[derive(Default)]
-struct Fields {
-    metadata: Metadata,
+/// The fields so far of the whole, or of a map inside it.
+struct Fields<O> {
+    values: BTreeMap<String, Value>,
     key: Option<String>,
+    /// So many maps may lie in each other in its values.
+    maps: usize,
+    output: PhantomData<O>,
 }
 
-impl Fields {
+impl<O> Fields<O> {
+    fn new(maps: usize) -> Fields<O> {
+        Fields { values: BTreeMap::new(), key: None, maps, output: PhantomData }
+    }
+
     fn set<T: Serialize + ?Sized>(&mut self, key: String, value: &T) -> Result<(), Fault> {
-        let value = value.serialize(ValueLevel).map_err(|fault| fault.at(&key))?;
-        self.metadata.insert(key, value);
+        let value = value.serialize(ValueLevel { maps: self.maps }).map_err(|fault| fault.at(&key))?;
+        self.values.insert(key, value);
         Ok(())
     }
 }
 
-impl SerializeMap for Fields {
-    type Ok = Metadata;
+impl<O: From<BTreeMap<String, Value>>> SerializeMap for Fields<O> {
+    type Ok = O;
     type Error = Fault;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Fault> {
@@ -187,21 +211,21 @@ impl SerializeMap for Fields {
         self.set(key, value)
     }
 
-    fn end(self) -> Result<Metadata, Fault> {
-        Ok(self.metadata)
+    fn end(self) -> Result<O, Fault> {
+        Ok(self.values.into())
     }
 }
 
-impl SerializeStruct for Fields {
-    type Ok = Metadata;
+impl<O: From<BTreeMap<String, Value>>> SerializeStruct for Fields<O> {
+    type Ok = O;
     type Error = Fault;
 
     fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Fault> {
         self.set(key.to_owned(), value)
     }
 
-    fn end(self) -> Result<Metadata, Fault> {
-        Ok(self.metadata)
+    fn end(self) -> Result<O, Fault> {
+        Ok(self.values.into())
     }
 }
 
@@ -219,7 +243,9 @@ impl Serializer for KeyLevel {
     type Error = Fault;
 
     refuse_variants!();
+    unwrap_newtypes!();
     refuse_lists!();
+    refuse_bytes!();
     refuse_maps!();
     refuse_numbers!();
 
@@ -304,6 +330,24 @@ macro_rules! accept_scalars {
             Ok(Value::from(value))
         }
 
+        fn serialize_bytes(self, bytes: &[u8]) -> Result<Value, Fault> {
+            Ok(Value::Bytes(bytes.to_owned()))
+        }
+
+        /// A newtype is what it wraps, but for the one that says that its text is a time.
+        fn serialize_newtype_struct<T: Serialize + ?Sized>(
+            self,
+            name: &'static str,
+            value: &T,
+        ) -> Result<Value, Fault> {
+            match value.serialize(self)? {
+                Value::Text(text) if name == Timestamp::SERDE_NAME => {
+                    text.parse().map(Value::Timestamp).map_err(Fault::custom)
+                }
+                value => Ok(value),
+            }
+        }
+
         fn serialize_none(self) -> Result<Value, Fault> {
             Ok(Value::Null)
         }
@@ -334,12 +378,22 @@ fn integer<N: TryInto<i64> + Display + Copy>(number: N) -> Result<Value, Fault> 
     }
 }
 
-/// A value: a scalar or a list.
-struct ValueLevel;
+/// A value: a scalar, a list or a map.
+struct ValueLevel {
+    /// So many maps may lie in each other here.
+    maps: usize,
+}
 
 impl ValueLevel {
     fn refused(&self, found: impl Display) -> Fault {
-        Fault::new(format!("expected null, a boolean, a number, a text or a list of these, found {found}"))
+        Fault::new(format!(
+            "expected null, a boolean, a number, a text, bytes, a list of these or a map, found {found}"
+        ))
+    }
+
+    fn map(self) -> Result<Fields<Value>, Fault> {
+        let too_deep = || Fault::new(format!("expected at most {MAX_MAPS} maps inside each other, found one more"));
+        self.maps.checked_sub(1).map(Fields::new).ok_or_else(too_deep)
     }
 }
 
@@ -349,13 +403,18 @@ impl Serializer for ValueLevel {
     type SerializeSeq = List;
     type SerializeTuple = List;
     type SerializeTupleStruct = List;
+    type SerializeMap = Fields<Value>;
+    type SerializeStruct = Fields<Value>;
 
     accept_scalars!();
     refuse_variants!();
-    refuse_maps!();
 
-    fn serialize_bytes(self, bytes: &[u8]) -> Result<Value, Fault> {
-        Ok(Value::List(bytes.iter().map(|&byte| Value::Integer(byte.into())).collect()))
+    fn serialize_map(self, _len: Option<usize>) -> Result<Fields<Value>, Fault> {
+        self.map()
+    }
+
+    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Fields<Value>, Fault> {
+        self.map()
     }
 
     fn serialize_seq(self, _len: Option<usize>) -> Result<List, Fault> {
@@ -376,7 +435,7 @@ struct ScalarLevel;
 
 impl ScalarLevel {
     fn refused(&self, found: impl Display) -> Fault {
-        Fault::new(format!("expected null, a boolean, a number or a text inside a list, found {found}"))
+        Fault::new(format!("expected null, a boolean, a number, a text or bytes inside a list, found {found}"))
     }
 }
 
@@ -403,41 +462,26 @@ impl List {
     }
 }
 
-impl SerializeSeq for List {
-    type Ok = Value;
-    type Error = Fault;
+/// The kinds of lists, which are one here.
+macro_rules! lists {
+    ($($kind:ident $method:ident;)*) => {$(
+        impl $kind for List {
+            type Ok = Value;
+            type Error = Fault;
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.push(value)
-    }
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+                self.push(value)
+            }
 
-    fn end(self) -> Result<Value, Fault> {
-        Ok(Value::List(self.values))
-    }
+            fn end(self) -> Result<Value, Fault> {
+                Ok(Value::List(self.values))
+            }
+        }
+    )*};
 }
 
-impl SerializeTuple for List {
-    type Ok = Value;
-    type Error = Fault;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.push(value)
-    }
-
-    fn end(self) -> Result<Value, Fault> {
-        Ok(Value::List(self.values))
-    }
-}
-
-impl SerializeTupleStruct for List {
-    type Ok = Value;
-    type Error = Fault;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.push(value)
-    }
-
-    fn end(self) -> Result<Value, Fault> {
-        Ok(Value::List(self.values))
-    }
+lists! {
+    SerializeSeq serialize_element;
+    SerializeTuple serialize_element;
+    SerializeTupleStruct serialize_field;
 }

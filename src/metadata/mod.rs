@@ -6,8 +6,12 @@
 pub(crate) mod codec;
 mod fault;
 mod from_serde;
+pub(crate) mod order;
+mod paths;
+mod plain;
 #[cfg(test)]
 mod tests;
+mod timestamp;
 mod to_serde;
 mod value;
 
@@ -18,6 +22,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+pub(crate) use paths::MAX_PATH_BYTES;
+pub use timestamp::Timestamp;
 pub use value::Value;
 
 /// The metadata of an item: texts and their values, in the order of the texts. In serde formats it is a plain map.
@@ -46,9 +52,10 @@ impl Metadata {
 
     /// Turns anything serde can serialize as a map or a struct into metadata.
     ///
-    /// Fields hold numbers, texts, booleans, `None` or lists of these. What metadata cannot hold is refused with
-    /// [`Error::InvalidMetadata`](crate::Error::InvalidMetadata), which names the key: maps and lists inside values,
-    /// and integers that do not fit an `i64`.
+    /// Fields hold numbers, texts, booleans, bytes, [`Timestamp`]s, `None`, lists of these, and maps or structs of the
+    /// same up to 16 levels. What metadata cannot hold is refused with
+    /// [`Error::InvalidMetadata`](crate::Error::InvalidMetadata), which names the key: maps and lists inside lists, and
+    /// integers that do not fit an `i64`.
     ///
     /// ```
     /// use understory::{Metadata, Value};
@@ -91,6 +98,28 @@ impl Metadata {
         self.values.get(key)
     }
 
+    /// The value at a path: keys of maps inside each other, joined by dots. A key may contain dots itself; where a path
+    /// can be read in several ways, the longest key counts that leads somewhere.
+    ///
+    /// ```
+    /// let json = serde_json::json!({"author": {"name": "Hesse"}, "v1.2": true});
+    /// let metadata = understory::Metadata::from_serde(&json)?;
+    /// assert_eq!(metadata.at("author.name"), Some(&"Hesse".into()));
+    /// assert_eq!(metadata.at("v1.2"), Some(&true.into()));
+    /// assert_eq!(metadata.at("author.name.first"), None);
+    /// # Ok::<(), understory::Error>(())
+    /// ```
+    pub fn at(&self, path: &str) -> Option<&Value> {
+        paths::at(&self.values, path)
+    }
+
+    /// Every path and the value to which it leads: [`at`](Metadata::at) of the path gives that value. Maps have paths of
+    /// their own, before those of what they hold. Left out is what no path reaches, since another key has its name, and
+    /// paths longer than 1,024 bytes, which no filter names.
+    pub fn paths(&self) -> Vec<(String, &Value)> {
+        paths::all(&self.values)
+    }
+
     /// Sets the value of a key and returns the one it had before.
     pub fn insert(&mut self, key: impl Into<String>, value: impl Into<Value>) -> Option<Value> {
         self.values.insert(key.into(), value.into())
@@ -120,6 +149,19 @@ impl Metadata {
 impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Metadata {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Metadata {
         Metadata { values: entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect() }
+    }
+}
+
+impl From<BTreeMap<String, Value>> for Metadata {
+    fn from(values: BTreeMap<String, Value>) -> Metadata {
+        Metadata { values }
+    }
+}
+
+/// A map inside other metadata.
+impl From<Metadata> for Value {
+    fn from(metadata: Metadata) -> Value {
+        Value::Map(metadata.values)
     }
 }
 

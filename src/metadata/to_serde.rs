@@ -1,4 +1,5 @@
-//! Metadata as a source for serde: a map whose values describe themselves.
+//! Metadata as a source for serde: a map whose values describe themselves. A timestamp is a text here, which the type
+//! [`Timestamp`](super::Timestamp) and those of other crates read.
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
@@ -54,6 +55,12 @@ impl Entry<'_> {
             Value::Integer(number) => visitor.visit_i64(*number),
             Value::Float(number) => visitor.visit_f64(*number),
             Value::Text(text) => visitor.visit_str(text),
+            Value::Bytes(bytes) => visitor.visit_bytes(bytes),
+            Value::Timestamp(moment) => visitor.visit_string(moment.to_string()),
+            Value::Map(values) => {
+                let entries = values.iter().map(|(key, value)| (key.as_str(), Entry { key, value }));
+                visitor.visit_map(MapDeserializer::new(entries))
+            }
             Value::List(values) => {
                 let mut list = SeqDeserializer::new(values.iter().map(|value| Entry { key: self.key, value }));
                 let found = visitor.visit_seq(&mut list)?;
@@ -90,6 +97,17 @@ impl<'de> Deserializer<'de> for Entry<'_> {
         visitor.visit_newtype_struct(self)
     }
 
+    /// Bytes are a list of numbers where a list is asked for.
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match self.value {
+            Value::Bytes(bytes) => {
+                let list = SeqDeserializer::<_, Fault>::new(bytes.iter().copied());
+                visitor.visit_seq(list).map_err(|fault| fault.at(self.key))
+            }
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
     /// An enum's variant without data is stored as its name.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
@@ -105,7 +123,7 @@ impl<'de> Deserializer<'de> for Entry<'_> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple
         tuple_struct map struct identifier ignored_any
     }
 }

@@ -1,13 +1,16 @@
-//! A value of metadata, and its form in any serde format.
+//! A value of metadata.
 
-use std::fmt;
+use std::collections::BTreeMap;
 
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
-use serde::ser::{Serialize, Serializer};
+use super::Timestamp;
+
+/// Maps inside each other, the metadata itself included.
+pub(crate) const MAX_MAPS: usize = 16;
 
 /// A value of [`Metadata`](crate::Metadata).
 ///
-/// In serde formats it is plain data: `Value::Integer(3)` is `3` in JSON.
+/// In serde formats it is plain data: `Value::Integer(3)` is `3` in JSON. JSON has neither bytes nor times: there bytes
+/// are a list of numbers and a timestamp is a text, and as such they are read back.
 ///
 /// ```
 /// use understory::Value;
@@ -27,13 +30,19 @@ pub enum Value {
     Float(f64),
     /// A text.
     Text(String),
-    /// A list of values that are no lists themselves.
+    /// A list of values that are neither lists nor maps.
     List(Vec<Value>),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// A moment.
+    Timestamp(Timestamp),
+    /// Values by name. Maps lie in each other at most 16 deep, the metadata itself included.
+    Map(BTreeMap<String, Value>),
 }
 
 impl Value {
     /// What a message calls it.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",
@@ -41,6 +50,19 @@ impl Value {
             Value::Float(_) => "a float",
             Value::Text(_) => "a text",
             Value::List(_) => "a list",
+            Value::Bytes(_) => "bytes",
+            Value::Timestamp(_) => "a timestamp",
+            Value::Map(_) => "a map",
+        }
+    }
+
+    /// What a filter compares: the elements of a list, nothing of a map or of null, anything else itself. Elements may
+    /// be null.
+    pub(crate) fn scalars(&self) -> &[Value] {
+        match self {
+            Value::List(values) => values,
+            Value::Null | Value::Map(_) => &[],
+            scalar => std::slice::from_ref(scalar),
         }
     }
 }
@@ -87,99 +109,20 @@ impl From<bool> for Value {
     }
 }
 
+impl From<Timestamp> for Value {
+    fn from(moment: Timestamp) -> Value {
+        Value::Timestamp(moment)
+    }
+}
+
+impl From<BTreeMap<String, Value>> for Value {
+    fn from(values: BTreeMap<String, Value>) -> Value {
+        Value::Map(values)
+    }
+}
+
 impl<V: Into<Value>> From<Vec<V>> for Value {
     fn from(values: Vec<V>) -> Value {
         Value::List(values.into_iter().map(Into::into).collect())
-    }
-}
-
-impl Serialize for Value {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Value::Null => serializer.serialize_none(),
-            Value::Bool(truth) => serializer.serialize_bool(*truth),
-            Value::Integer(number) => serializer.serialize_i64(*number),
-            Value::Float(number) => serializer.serialize_f64(*number),
-            Value::Text(text) => serializer.serialize_str(text),
-            Value::List(values) => values.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(ValueVisitor { lists: true })
-    }
-}
-
-/// Reads a value; a list only where one may stand, so that hostile nesting ends at the second level.
-struct ValueVisitor {
-    lists: bool,
-}
-
-impl<'de> serde::de::DeserializeSeed<'de> for ValueVisitor {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.lists {
-            true => f.write_str("null, a boolean, a number, a text or a list of these"),
-            false => f.write_str("null, a boolean, a number or a text inside a list"),
-        }
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_bool<E>(self, truth: bool) -> Result<Value, E> {
-        Ok(Value::Bool(truth))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-        Ok(Value::Integer(number))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Value, E> {
-        let out_of_range = || E::custom(format!("expected an integer up to {}, found {number}", i64::MAX));
-        i64::try_from(number).map(Value::Integer).map_err(|_| out_of_range())
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        Ok(Value::Float(number))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Value, E> {
-        Ok(Value::Text(text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        if !self.lists {
-            return Err(serde::de::Error::invalid_type(serde::de::Unexpected::Seq, &self));
-        }
-        let mut values = Vec::new();
-        while let Some(value) = list.next_element_seed(ValueVisitor { lists: false })? {
-            values.push(value);
-        }
-        Ok(Value::List(values))
     }
 }
