@@ -38,8 +38,15 @@ pub enum Error {
     },
     /// A call that can never succeed as it was made.
     InvalidArgument(String),
-    /// Metadata that is no map of scalars and lists of scalars, or is too large.
+    /// Metadata that is no map of scalars, lists of scalars and further maps, or is too large or too deep.
     InvalidMetadata(String),
+    /// A filter that cannot be parsed, or that no item could ever satisfy as it was meant.
+    InvalidFilter {
+        /// Where in its text, in characters from 1; `None` for a filter that was built.
+        column: Option<usize>,
+        /// What was expected and what was found.
+        message: String,
+    },
     /// No item has this id.
     NotFound(Id),
     /// The store was created with another metric than the one asked for.
@@ -160,6 +167,7 @@ impl Error {
                 | Error::IdTooLong { .. }
                 | Error::InvalidArgument(_)
                 | Error::InvalidMetadata(_)
+                | Error::InvalidFilter { .. }
                 | Error::NotFound(_)
                 | Error::MetricMismatch { .. }
         )
@@ -195,6 +203,8 @@ impl fmt::Display for Error {
                 write!(f, "expected an id of at most {MAX_ID_BYTES} bytes, found {bytes} bytes")
             }
             Error::InvalidArgument(what) | Error::InvalidMetadata(what) => f.write_str(what),
+            Error::InvalidFilter { column: Some(column), message } => write!(f, "filter, column {column}: {message}"),
+            Error::InvalidFilter { column: None, message } => write!(f, "filter: {message}"),
             Error::NotFound(id) => write!(f, "no item has the id {id:?}"),
             Error::MetricMismatch { stored, requested } => {
                 write!(f, "expected a store of metric {requested}, found one created with {stored}")

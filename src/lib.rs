@@ -30,6 +30,7 @@ mod bytes;
 mod code;
 mod distance;
 mod error;
+mod filter;
 mod fs;
 mod items;
 mod maintenance;
@@ -44,6 +45,7 @@ mod types;
 mod vector;
 
 pub use error::{Corruption, Error, Result, VectorFault};
+pub use filter::{Field, Filter, field, ids};
 pub use maintenance::Stage;
 pub use metadata::{Metadata, Timestamp, Value};
 pub use options::{Durability, Maintenance, Options};

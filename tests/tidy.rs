@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// `lib` is the door above them all, and `bin` sees what any user of the library sees.
 const LAYERS: &[(&[&str], Siblings)] = &[
     (&["error", "types", "bytes", "vector", "options", "metadata", "fs"], Siblings::Free),
-    (&["distance"], Siblings::Apart),
+    (&["distance", "filter"], Siblings::Apart),
     (&["code"], Siblings::Apart),
     (&["segment", "items"], Siblings::Apart),
     (&["snapshot"], Siblings::Apart),
