@@ -26,6 +26,7 @@
 compile_error!("understory maps little-endian files; big-endian targets are not supported");
 
 pub mod annoy;
+mod bitmap;
 mod bytes;
 mod code;
 mod distance;
@@ -50,6 +51,8 @@ pub use maintenance::Stage;
 pub use metadata::{Metadata, Timestamp, Value};
 pub use options::{Durability, Maintenance, Options};
 pub use recovery::{DamagedSegment, OpenReport};
-pub use store::{Batch, Hit, Ids, Item, Items, Query, SegmentStats, Snapshot, Stats, Store, VerifyReport};
+pub use store::{
+    Batch, Hit, Ids, Item, Items, Query, QueryPlan, QueryReport, SegmentStats, Snapshot, Stats, Store, VerifyReport,
+};
 pub use types::{Id, MAX_DIMENSION, MAX_ID_BYTES, Metric};
 pub use vector::Vector;

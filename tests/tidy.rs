@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// The layers, low to high. A module uses modules of lower layers; inside a layer, only where the layer says so.
 /// `lib` is the door above them all, and `bin` sees what any user of the library sees.
 const LAYERS: &[(&[&str], Siblings)] = &[
-    (&["error", "types", "bytes", "vector", "options", "metadata", "fs"], Siblings::Free),
+    (&["error", "types", "bytes", "bitmap", "vector", "options", "metadata", "fs"], Siblings::Free),
     (&["distance", "filter"], Siblings::Apart),
     (&["code"], Siblings::Apart),
     (&["segment", "items"], Siblings::Apart),

@@ -167,6 +167,7 @@ fn gather(view: &View, range: SequenceRange) -> Result<Gathered> {
             rows.vectors.extend_from_slice(&vector);
             rows.sequences.push(row.sequence);
             rows.ids.push(row.id);
+            rows.fields.push(row.metadata);
         }
         Ok(ControlFlow::Continue(()))
     })?;

@@ -32,9 +32,14 @@ pub(super) enum Kind {
     IdOffsets = 6,
     Ids = 7,
     SequenceOrder = 8,
+    Columns = 9,
 }
 
 impl Kind {
+    /// How many there are.
+    pub(super) const COUNT: usize = 9;
+
+    /// Those that every segment has.
     pub(super) const ALL: [Kind; 8] = [
         Kind::GroupTable,
         Kind::LeafTable,
@@ -56,6 +61,7 @@ impl Kind {
             Kind::IdOffsets => "id offsets",
             Kind::Ids => "ids",
             Kind::SequenceOrder => "sequence order",
+            Kind::Columns => "columns",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! changed once written; bytes that are not what was written give an error that names the place, never a panic.
 
 mod check;
+mod columns;
 mod forest;
 mod format;
 mod layout;
@@ -19,6 +20,7 @@ mod writer;
 
 use std::path::Path;
 
+pub(crate) use columns::Field;
 pub(crate) use format::SEGMENT_VERSION;
 pub(crate) use progress::Report;
 pub(crate) use reader::{Expected, Segment};

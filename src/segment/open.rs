@@ -36,9 +36,10 @@ impl Segment {
         let (all, table_range) = read_sections(&map, &trailer).map_err(lift(table))?;
         let ranges = locate(&all, &header).map_err(lift(table))?;
         map.expect_random_reads();
-        let segment =
+        let mut segment =
             Segment::assemble(path, map, header, frame.padded(), Sections { all, table: table_range, ranges });
         segment.check_tables()?;
+        segment.leaf_starts = segment.count_leaves();
         segment.check_groups()?;
         Ok(segment)
     }
@@ -70,6 +71,19 @@ impl Segment {
                 .map_err(|fault| self.lift(self.at(table, 0), fault))?;
         }
         Ok(())
+    }
+
+    /// The first position of each leaf and the end of the last, if the leaves of one tree follow each other.
+    fn count_leaves(&self) -> Vec<u32> {
+        if self.trees() != 1 {
+            return Vec::new();
+        }
+        let counts = (0..self.leaves()).map(|leaf| self.leaf_items(leaf));
+        let ends = counts.scan(0u32, |end, count| {
+            *end = end.saturating_add(count);
+            Some(*end)
+        });
+        std::iter::once(0).chain(ends).collect()
     }
 
     /// Every group's run, and that the groups hold each leaf once, in their order.
@@ -148,12 +162,15 @@ fn read_sections(map: &[u8], trailer: &Trailer) -> Result<(Vec<Section>, Range<u
 }
 
 /// Where each kind is, of the length that the header's counts ask for.
-fn locate(all: &[Section], header: &Header) -> Result<[Range<usize>; Kind::ALL.len()], Malformed> {
-    let mut ranges = Kind::ALL.map(|_| 0..0);
-    for (kind, range) in Kind::ALL.into_iter().zip(&mut ranges) {
+fn locate(all: &[Section], header: &Header) -> Result<[Range<usize>; Kind::COUNT], Malformed> {
+    let mut ranges = [const { 0..0 }; Kind::COUNT];
+    for (kind, range) in Kind::ALL.into_iter().chain([Kind::Columns]).zip(&mut ranges) {
         let mut found = all.iter().filter(|section| section.kind == kind as u32);
-        let (Some(section), None) = (found.next(), found.next()) else {
-            return Err(malformed(format!("one section {}", kind.name()), "none or several"));
+        let section = match (found.next(), found.next()) {
+            (Some(section), None) => section,
+            // Segments of earlier builds have no columns.
+            (None, None) if kind == Kind::Columns => continue,
+            _ => return Err(malformed(format!("one section {}", kind.name()), "none or several")),
         };
         let needed = match kind {
             Kind::GroupTable => Some(u64::from(header.groups) * TABLE_ENTRY_BYTES as u64),
@@ -161,7 +178,7 @@ fn locate(all: &[Section], header: &Header) -> Result<[Range<usize>; Kind::ALL.l
             Kind::Records => header.items.checked_mul(4 * u64::from(header.dimension) + RECORD_TAIL_BYTES as u64),
             Kind::IdOffsets => header.items.checked_add(1).and_then(|offsets| offsets.checked_mul(8)),
             Kind::SequenceOrder => header.items.checked_mul(12),
-            Kind::Groups | Kind::Leaves | Kind::Ids => Some(section.length),
+            Kind::Groups | Kind::Leaves | Kind::Ids | Kind::Columns => Some(section.length),
         };
         expect(&format!("length of {}", kind.name()), &needed, &Some(section.length))?;
         let offset = usize::try_from(section.offset).unwrap_or(usize::MAX);

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::bitmap::Bitmap;
 use crate::bytes::{Malformed, Reader, checksum};
 use crate::code::Run;
 use crate::error::{Error, Result};
 use crate::fs::{self, Map};
+use crate::segment::columns::{Directory, Field};
 use crate::segment::format::{Header, Kind, RECORD_TAIL_BYTES, Section, TABLE_ENTRY_BYTES, TableEntry};
 use crate::types::SequenceRange;
 
@@ -45,9 +47,13 @@ pub(crate) struct Segment {
     pub(super) header: Header,
     pub(super) padded: usize,
     pub(super) sections: Sections,
+    /// The first position of each leaf and the end of the last, where there is one tree; else empty.
+    pub(super) leaf_starts: Vec<u32>,
     intact_leaves: Bits,
     intact_records: Bits,
     order_is_intact: OnceLock<bool>,
+    /// The directory of the columns, read when the first filter asks.
+    pub(super) columns: OnceLock<Directory>,
 }
 
 /// Where the sections are; every range lies in the file.
@@ -57,7 +63,7 @@ pub(super) struct Sections {
     pub(super) all: Vec<Section>,
     /// The section table.
     pub(super) table: Range<usize>,
-    pub(super) ranges: [Range<usize>; Kind::ALL.len()],
+    pub(super) ranges: [Range<usize>; Kind::COUNT],
 }
 
 impl Segment {
@@ -68,7 +74,6 @@ impl Segment {
     }
 
     /// The sequence numbers that the segment covers.
-    #[cfg(test)]
     pub(crate) fn range(&self) -> SequenceRange {
         self.header.range
     }
@@ -101,9 +106,11 @@ impl Segment {
     pub(super) fn assemble(path: &Path, map: Map, header: Header, padded: usize, sections: Sections) -> Segment {
         Segment {
             path: path.to_owned(),
+            leaf_starts: Vec::new(),
             intact_leaves: Bits::new(header.leaves as usize),
             intact_records: Bits::new(header.items as usize),
             order_is_intact: OnceLock::new(),
+            columns: OnceLock::new(),
             map,
             header,
             padded,
@@ -136,8 +143,12 @@ impl Segment {
         self.run_bytes(Kind::GroupTable, Kind::Groups, group).map_or(&[], |(bytes, _)| bytes)
     }
 
+    /// The positions in a leaf, which are consecutive where there is one tree; `None` where there are more.
+    pub(crate) fn leaf_positions(&self, leaf: usize) -> Option<Range<u32>> {
+        Some(*self.leaf_starts.get(leaf)?..*self.leaf_starts.get(leaf + 1)?)
+    }
+
     /// The number of items in a leaf; 0 if there is no such leaf.
-    #[cfg(test)]
     pub(crate) fn leaf_items(&self, leaf: usize) -> u32 {
         self.entry(Kind::LeafTable, leaf).map_or(0, |entry| entry.count)
     }
@@ -234,6 +245,80 @@ impl Segment {
         Ok(None)
     }
 
+    /// What the segment knows of a field of the metadata.
+    pub(crate) fn field(&self, path: &str) -> Result<Field<'_>> {
+        match self.columns()? {
+            Some(columns) => columns
+                .field(self.section(Kind::Columns), self.items(), path)
+                .map_err(|fault| self.in_field(path, fault)),
+            None => Ok(Field::Unindexed),
+        }
+    }
+
+    /// The directory of the columns, if there are any.
+    pub(super) fn columns(&self) -> Result<Option<&Directory>> {
+        let section = self.section(Kind::Columns);
+        if section.is_empty() {
+            return Ok(None);
+        }
+        if let Some(columns) = self.columns.get() {
+            return Ok(Some(columns));
+        }
+        let columns = Directory::read(section).map_err(|fault| self.lift(self.at(Kind::Columns, 0), fault))?;
+        Ok(Some(self.columns.get_or_init(|| columns)))
+    }
+
+    /// Names the column of a field in an error.
+    pub(crate) fn in_field(&self, path: &str, fault: Malformed) -> Error {
+        self.lift(format!("{}, field {path:?}", self.at(Kind::Columns, 0)), fault)
+    }
+
+    /// The positions of those of some sequence numbers, ascending, that the segment holds.
+    pub(crate) fn positions_of(&self, sequences: impl Iterator<Item = u64>) -> Result<Bitmap> {
+        let mut positions = Bitmap::new(self.items());
+        let mut from = 0;
+        for sequence in sequences {
+            let place;
+            (place, from) = self.seek(sequence, from)?;
+            if let Some(position) = place {
+                positions.insert(position as usize);
+            }
+        }
+        Ok(positions)
+    }
+
+    /// The position of a sequence number whose place in the ascending order is `from` or later, and that place.
+    fn seek(&self, sequence: u64, from: usize) -> Result<(Option<u32>, usize)> {
+        self.check_order()?;
+        // In steps that double, so that neighbours are found at once.
+        let (mut low, mut high, mut step) = (from, from, 1);
+        while high < self.items() && self.ordered(high)?.0 < sequence {
+            low = high + 1;
+            high = high.saturating_add(step);
+            step *= 2;
+        }
+        high = high.min(self.items());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.ordered(middle)?.0 < sequence { low = middle + 1 } else { high = middle }
+        }
+        let found = if low < self.items() { Some(self.ordered(low)?) } else { None };
+        Ok((found.and_then(|(found, position)| (found == sequence).then_some(position)), low))
+    }
+
+    /// The sequence numbers of some positions, ascending.
+    pub(crate) fn sequences_at(&self, positions: &Bitmap) -> Result<Vec<u64>> {
+        self.check_order()?;
+        let mut sequences = Vec::new();
+        for place in 0..self.items() {
+            let (sequence, position) = self.ordered(place)?;
+            if positions.contains(position as usize) {
+                sequences.push(sequence);
+            }
+        }
+        Ok(sequences)
+    }
+
     /// The checksum of the sequence order, the first time it is used.
     fn check_order(&self) -> Result<()> {
         let section = self.sections.all.iter().find(|section| section.kind == Kind::SequenceOrder as u32);
@@ -295,9 +380,14 @@ impl Segment {
                 format!("run {} of {}", run.number(), run.entries()),
             );
         }
-        match run.payloads().find(|&payload| u64::from(payload) >= bound) {
-            Some(payload) => fault(format!("entries below {bound}"), format!("{payload}")),
-            None => Ok(()),
+        if let Some(payload) = run.payloads().find(|&payload| u64::from(payload) >= bound) {
+            return fault(format!("entries below {bound}"), format!("{payload}"));
+        }
+        match self.leaf_positions(number).filter(|_| runs == Kind::Leaves) {
+            Some(positions) if !run.payloads().eq(positions.clone()) => {
+                fault(format!("the positions {positions:?}"), format!("{:?}", run.payloads().collect::<Vec<_>>()))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The rows a segment is built from, without an allocation an item.
 
 use crate::error::Result;
+use crate::segment::columns::Gathered;
 use crate::segment::refused;
 use crate::types::SequenceRange;
 
@@ -37,6 +38,8 @@ pub(crate) struct SegmentRows {
     pub(crate) sequences: Vec<u64>,
     /// The stored ids.
     pub(crate) ids: StoredIds,
+    /// The values of the metadata's fields; where not every row's were pushed, the segment gets no columns.
+    pub(crate) fields: Gathered,
 }
 
 impl SegmentRows {

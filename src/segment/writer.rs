@@ -8,6 +8,7 @@ use crate::bytes::{checksum, put_floats};
 use crate::code::Frame;
 use crate::error::{Error, Result};
 use crate::fs;
+use crate::segment::columns;
 use crate::segment::format::{
     ALIGNMENT, Header, Kind, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TABLE_ENTRY_BYTES, TRAILER_BYTES, TableEntry,
     Trailer,
@@ -55,6 +56,11 @@ pub(super) fn write(
         rows.sequences.iter().try_for_each(|sequence| stream.put(&sequence.to_le_bytes()))?;
         image.position_of.iter().try_for_each(|position| stream.put(&position.to_le_bytes()))
     })?;
+    if rows.fields.are_known(rows.len()) {
+        stream.section(Kind::Columns, |stream| {
+            columns::write(&rows.fields, &image.row_at, &mut |bytes| stream.put(bytes))
+        })?;
+    }
     stream.finish(spec)
 }
 
