@@ -223,9 +223,7 @@ fn load_delta(path: &Path, view: &View) -> Result<Delta> {
             view.read_vector(&row, &mut vector)?;
             let id = Id::decode(row.id)
                 .ok_or_else(|| Error::corrupt(path, format!("row {}", row.sequence), "an id", "other bytes"))?;
-            let inverse_norm = frame.inverse_norm(&vector);
-            delta
-                .push(frame, Arc::new(DeltaItem { sequence: row.sequence, id, vector: vector.into(), inverse_norm }));
+            delta.push(frame, Arc::new(DeltaItem::new(frame, row.sequence, id, vector, row.metadata)));
         }
         Ok(ControlFlow::Continue(()))
     })?;

@@ -87,6 +87,22 @@ impl DeadSet {
             .filter(move |&sequence| range.contains(sequence))
     }
 
+    /// Whether both are the same in the chunks of a range. Costs little where they share them.
+    pub(crate) fn is_same_in(&self, other: &DeadSet, range: SequenceRange) -> bool {
+        let (mine, theirs) = (self.chunks_in(range), other.chunks_in(range));
+        let same =
+            |(a, b): (&(u64, Arc<Chunk>), &(u64, Arc<Chunk>))| a.0 == b.0 && (Arc::ptr_eq(&a.1, &b.1) || a.1 == b.1);
+        mine.len() == theirs.len() && mine.iter().zip(theirs).all(same)
+    }
+
+    fn chunks_in(&self, range: SequenceRange) -> &[(u64, Arc<Chunk>)] {
+        let from = self.chunks.partition_point(|&(number, _)| number < range.start / CHUNK);
+        let to = self
+            .chunks
+            .partition_point(|&(number, _)| overlap(number, range).is_some() || number < range.start / CHUNK);
+        self.chunks.get(from..to).unwrap_or(&[])
+    }
+
     fn find(&self, number: u64) -> Result<usize, usize> {
         self.chunks.binary_search_by_key(&number, |&(number, _)| number)
     }
@@ -184,6 +200,9 @@ mod tests {
             assert_eq!(set.count_in(range(start, end)), plain.range(start..end).count() as u64);
             assert!(set.iter_in(range(start, end)).eq(plain.range(start..end).copied()));
         }
+        let mut changed = set.clone();
+        changed.insert(9_000_000);
+        assert!(changed.is_same_in(&set, range(0, 60_000)) && !changed.is_same_in(&set, range(0, 9_000_001)));
         set.retain(range(5_000, 20_000), &|sequence| sequence % 3 == 0);
         plain.retain(|&sequence| !(5_000..20_000).contains(&sequence) || sequence % 3 == 0);
         assert!((0..60_000).all(|sequence| set.contains(sequence) == plain.contains(&sequence)));

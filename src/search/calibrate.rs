@@ -60,7 +60,7 @@ pub(crate) fn calibrate(view: &View) -> Result<Effort> {
 /// which costs no effort.
 fn efforts_of(view: &View, reach: Reach, vector: &[f32], own_sequence: u64) -> Result<Vec<Option<u32>>> {
     let k = 1 + PASSED_OVER + MOST_NEIGHBOURS;
-    let request = Request { vector, k, reach, max_distance: f32::INFINITY };
+    let request = Request { vector, k, reach, max_distance: f32::INFINITY, filter: None };
     let answer = search(view, &request)?;
     let others = answer.found.iter().filter(|found| found.sequence != own_sequence).skip(PASSED_OVER);
     Ok(others.map(|found| found.found_at).collect())

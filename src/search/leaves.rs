@@ -3,7 +3,7 @@
 use super::directory::RankedLeaf;
 use super::{Place, Scratch, Search, guarded};
 use crate::code::{NO_ENTRY, QueryCode};
-use crate::distance::{LANES, prefetch};
+use crate::distance::{Block, Bound, LANES, prefetch};
 use crate::error::Result;
 
 /// Leaves fetched ahead of the one being scanned.
@@ -15,10 +15,10 @@ const PREFETCH_RECORDS: usize = 3;
 /// An item that a scan could not rule out.
 #[derive(Clone, Copy)]
 pub(super) struct Passing {
-    lower: f32,
-    segment: u32,
-    position: u32,
-    found_at: u32,
+    pub(super) lower: f32,
+    pub(super) segment: u32,
+    pub(super) position: u32,
+    pub(super) found_at: u32,
 }
 
 impl Search<'_> {
@@ -40,8 +40,7 @@ impl Search<'_> {
                 }
                 let item = view.delta.item(place);
                 if !self.is_dead(item.sequence) {
-                    let distance = query.distance(self.kernels, &item.vector, item.inverse_norm);
-                    self.offer(distance, Place::Delta(place), self.found_at())?;
+                    self.measure_delta(query, place, self.found_at())?;
                 }
             }
         }
@@ -54,7 +53,7 @@ impl Search<'_> {
     pub(super) fn scan_leaves(&mut self, scratch: &mut Scratch) -> Result<()> {
         let budget = self.budget();
         let Scratch { query, directory, passing, pending } = scratch;
-        directory.rank(self.kernels, query, &self.segments, budget)?;
+        directory.rank(self.kernels, query, self.segments, budget)?;
         pending.clear();
         let mut rank = 0;
         loop {
@@ -64,15 +63,12 @@ impl Search<'_> {
                     return Ok(());
                 }
             }
-            let Some(leaf) = directory.get(self.kernels, query, &self.segments, rank)? else { break };
+            let Some(leaf) = directory.get(self.kernels, query, self.segments, rank)? else { break };
             if let Some(ahead) = directory.peek(rank + PREFETCH_LEAVES) {
                 prefetch(self.segments[ahead.segment as usize].leaf_bytes(ahead.leaf as usize));
             }
             self.scan_leaf(query, leaf, passing)?;
-            self.measure(query, pending)?;
-            std::mem::swap(passing, pending);
-            pending.sort_unstable_by(|a, b| a.lower.total_cmp(&b.lower));
-            self.fetch(query, pending);
+            self.measure_pending(query, passing, pending)?;
             rank += 1;
         }
         self.measure(query, pending)
@@ -86,17 +82,46 @@ impl Search<'_> {
         let found_at = self.found_at();
         let mut bound = query.bound(self.kernels, &run);
         bound.threshold = query.measure(self.top.threshold());
-        let mut lower = [0.0; LANES];
         for (at, block) in run.blocks().enumerate() {
-            let mut mask = self.kernels.scan(&block, query.table(), bound, &mut lower) & run.lanes(at);
-            while mask != 0 {
-                let lane = mask.trailing_zeros() as usize;
-                mask &= mask - 1;
-                // What is not a number must not be skipped.
-                let lower = if lower[lane].is_nan() { f32::NEG_INFINITY } else { lower[lane] };
-                passing.push(Passing { lower, segment, position: block.payloads()[lane], found_at });
-            }
+            self.scan_block(query, &block, bound, run.lanes(at), |lower, position| {
+                passing.push(Passing { lower, segment, position, found_at });
+            });
         }
+        Ok(())
+    }
+
+    /// Hands out lower bound and position of those lanes of a block that pass.
+    #[inline(always)]
+    pub(super) fn scan_block(
+        &self,
+        query: &QueryCode,
+        block: &Block<'_>,
+        bound: Bound,
+        lanes: u32,
+        mut pass: impl FnMut(f32, u32),
+    ) {
+        let mut lower = [0.0; LANES];
+        let mut mask = self.kernels.scan(block, query.table(), bound, &mut lower) & lanes;
+        while mask != 0 {
+            let lane = mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            // What is not a number must not be skipped.
+            let lower = if lower[lane].is_nan() { f32::NEG_INFINITY } else { lower[lane] };
+            pass(lower, block.payloads()[lane]);
+        }
+    }
+
+    /// Measures what the leaf before let pass and fetches what this one did, which is pending then.
+    pub(super) fn measure_pending(
+        &mut self,
+        query: &QueryCode,
+        passing: &mut Vec<Passing>,
+        pending: &mut Vec<Passing>,
+    ) -> Result<()> {
+        self.measure(query, pending)?;
+        std::mem::swap(passing, pending);
+        pending.sort_unstable_by(|a, b| a.lower.total_cmp(&b.lower));
+        self.fetch(query, pending);
         Ok(())
     }
 
@@ -109,7 +134,7 @@ impl Search<'_> {
     }
 
     /// Measures what is pending, in the order of the bounds, until the bounds alone tell that the rest is too far.
-    fn measure(&mut self, query: &QueryCode, pending: &mut Vec<Passing>) -> Result<()> {
+    pub(super) fn measure(&mut self, query: &QueryCode, pending: &mut Vec<Passing>) -> Result<()> {
         for at in 0..pending.len() {
             let threshold = query.measure(self.top.threshold());
             let Passing { lower, segment, position, found_at } = pending[at];
@@ -133,6 +158,7 @@ impl Search<'_> {
         }
         let record = guarded(live, |segment| segment.record(position))?;
         if !self.is_dead(record.sequence) {
+            self.examined.measured += 1;
             let distance = query.distance(self.kernels, record.vector, record.inverse_norm);
             self.offer(distance, Place::Segment(segment, position), found_at)?;
         }

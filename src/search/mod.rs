@@ -4,9 +4,12 @@
 //! decide which items are looked at exactly; only exact distances decide the answer.
 
 mod calibrate;
+mod compile;
 mod directory;
 mod exact;
 mod leaves;
+mod selected;
+mod selection;
 mod top;
 
 use std::cell::RefCell;
@@ -16,12 +19,15 @@ use std::sync::Arc;
 pub(crate) use calibrate::{calibrate, reach_for};
 use directory::Directory;
 use leaves::Passing;
+use selection::{Selection, item_matches, over_sources};
+pub(crate) use selection::{count_matches, matches, unknown_fields};
 pub(crate) use top::Place;
 use top::{Candidate, Ids, Top};
 
 use crate::code::QueryCode;
 use crate::distance::{Kernels, kernels, prefetch};
 use crate::error::{Error, Result};
+use crate::filter::Node;
 use crate::snapshot::{LiveSegment, View};
 use crate::types::{Id, SequenceRange};
 
@@ -48,6 +54,8 @@ pub(crate) struct Request<'a> {
     pub(crate) k: usize,
     pub(crate) reach: Reach,
     pub(crate) max_distance: f32,
+    /// Only what matches is found; `None` for everything.
+    pub(crate) filter: Option<&'a Node>,
 }
 
 /// An item that a search found.
@@ -65,21 +73,34 @@ pub(crate) struct Answer {
     pub(crate) found: Vec<Found>,
     /// A segment was found damaged and set aside; the answer is complete nevertheless.
     pub(crate) set_aside: bool,
+    pub(crate) examined: Examined,
+}
+
+/// How the segments were searched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Leaves by their codes, best first.
+    #[default]
+    LeavesScanned,
+    /// The exact distance of each item that could be an answer.
+    MatchesMeasured,
+}
+
+/// What a search looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Examined {
+    /// Items of segments whose codes were compared, selected ones where there is a filter.
+    pub(crate) scanned: u64,
+    /// Exact distances.
+    pub(crate) measured: u64,
+    pub(crate) plan: Plan,
 }
 
 /// The k nearest items of a view, nearest first, ties by id; fewer only if fewer are live or near enough.
 pub(crate) fn search(view: &View, request: &Request<'_>) -> Result<Answer> {
-    let mut set_aside = false;
-    loop {
-        let (segments, ranges) = view.sources();
-        let intact = segments.len();
-        match Search::new(view, segments, ranges, request).and_then(Search::run) {
-            Ok(found) => return Ok(Answer { found, set_aside }),
-            // Once more without the segment that was just found damaged: its items are read from the rows.
-            Err(error) if error.is_corruption() && view.sources().0.len() < intact => set_aside = true,
-            Err(error) => return Err(error),
-        }
-    }
+    let ((found, examined), set_aside) =
+        over_sources(view, |segments, ranges| Search::new(view, segments, ranges, request).run())?;
+    Ok(Answer { found, set_aside, examined })
 }
 
 thread_local! {
@@ -99,8 +120,8 @@ struct Scratch {
 /// A query under way.
 struct Search<'a> {
     view: &'a View,
-    segments: Vec<&'a Arc<LiveSegment>>,
-    ranges: Vec<SequenceRange>,
+    segments: &'a [&'a Arc<LiveSegment>],
+    ranges: &'a [SequenceRange],
     request: &'a Request<'a>,
     kernels: &'static Kernels,
     top: Top,
@@ -108,6 +129,7 @@ struct Search<'a> {
     rows: RefCell<Vec<(Vec<u8>, u64)>>,
     /// Items of segments scanned so far.
     scanned: u64,
+    examined: Examined,
     /// Positions looked at, where items are in several trees.
     seen: HashSet<(u32, u32)>,
 }
@@ -115,11 +137,11 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn new(
         view: &'a View,
-        segments: Vec<&'a Arc<LiveSegment>>,
-        ranges: Vec<SequenceRange>,
+        segments: &'a [&'a Arc<LiveSegment>],
+        ranges: &'a [SequenceRange],
         request: &'a Request<'a>,
-    ) -> Result<Search<'a>> {
-        Ok(Search {
+    ) -> Search<'a> {
+        Search {
             view,
             segments,
             ranges,
@@ -128,25 +150,35 @@ impl<'a> Search<'a> {
             top: Top::new(request.k, request.max_distance),
             rows: RefCell::default(),
             scanned: 0,
+            examined: Examined::default(),
             seen: HashSet::new(),
-        })
+        }
     }
 
-    fn run(mut self) -> Result<Vec<Found>> {
+    fn run(mut self) -> Result<(Vec<Found>, Examined)> {
         let Some(frame) = self.view.frame.as_deref().filter(|_| self.request.k > 0) else {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), self.examined));
+        };
+        let selection = match self.request.filter {
+            Some(filter) => Some(Selection::compile(self.view, filter, self.segments, self.ranges)?),
+            None => None,
         };
         let mut scratch = SCRATCH.take();
         let error_bound = if self.budget() == u64::MAX { ERROR_BOUND_OF_EVERY_LEAF } else { ERROR_BOUND };
         scratch.query.prepare(frame, self.request.vector, error_bound);
-        let outcome = self.visit(&mut scratch);
+        let outcome = match (self.request.filter, selection) {
+            (Some(filter), Some(selection)) => self.search_selection(&mut scratch, filter, selection),
+            _ => self.visit(&mut scratch),
+        };
         SCRATCH.set(scratch);
         outcome?;
-        self.finish()
+        let examined = Examined { scanned: self.scanned, ..self.examined };
+        Ok((self.finish()?, examined))
     }
 
     fn visit(&mut self, scratch: &mut Scratch) -> Result<()> {
         if self.request.reach == Reach::Exact {
+            self.examined.plan = Plan::MatchesMeasured;
             self.read_delta(&scratch.query)?;
             self.read_segments(&scratch.query)?;
         } else {
@@ -154,7 +186,7 @@ impl<'a> Search<'a> {
             self.scan_leaves(scratch)?;
             self.scan_delta(&scratch.query)?;
         }
-        self.read_rows(&scratch.query)
+        self.read_rows(&scratch.query, None)
     }
 
     /// Items of segments to scan; `u64::MAX` for all.
@@ -167,7 +199,7 @@ impl<'a> Search<'a> {
     }
 
     fn finish(self) -> Result<Vec<Found>> {
-        let ids = Names { view: self.view, segments: &self.segments, rows: &self.rows };
+        let ids = Names { view: self.view, segments: self.segments, rows: &self.rows };
         let sorted = self.top.into_sorted(&ids)?;
         ids.fetch(&sorted);
         let found = |candidate: Candidate| {
@@ -192,7 +224,7 @@ impl<'a> Search<'a> {
     }
 
     fn offer(&mut self, distance: f32, place: Place, found_at: u32) -> Result<bool> {
-        let ids = Names { view: self.view, segments: &self.segments, rows: &self.rows };
+        let ids = Names { view: self.view, segments: self.segments, rows: &self.rows };
         self.top.offer(Candidate { distance, place, found_at }, &ids)
     }
 }

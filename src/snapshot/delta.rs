@@ -3,10 +3,12 @@
 //! Items are appended in the order of their sequence numbers and never changed; a dead one stays until the next flush
 //! and is skipped by its sequence number. Versions share full blocks, so that a commit copies at most one block.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use crate::bytes::Malformed;
 use crate::code::{Encoder, Frame, Role, empty_block};
 use crate::distance::{Block, LANES, block_bytes};
+use crate::metadata::{Metadata, codec};
 use crate::types::Id;
 
 /// An item of the delta.
@@ -15,6 +17,29 @@ pub(crate) struct DeltaItem {
     pub(crate) id: Id,
     pub(crate) vector: Box<[f32]>,
     pub(crate) inverse_norm: f32,
+    /// The metadata as it is stored.
+    stored: Box<[u8]>,
+    /// Decoded by the first filter that asks.
+    metadata: OnceLock<Metadata>,
+}
+
+impl DeltaItem {
+    pub(crate) fn new(frame: &Frame, sequence: u64, id: Id, vector: Vec<f32>, metadata: &[u8]) -> DeltaItem {
+        let (inverse_norm, vector) = (frame.inverse_norm(&vector), vector.into());
+        DeltaItem { sequence, id, vector, inverse_norm, stored: metadata.into(), metadata: OnceLock::new() }
+    }
+
+    pub(crate) fn metadata(&self) -> Result<&Metadata, Malformed> {
+        match self.metadata.get() {
+            Some(metadata) => Ok(metadata),
+            None => codec::decode(&self.stored).map(|metadata| self.metadata.get_or_init(|| metadata)),
+        }
+    }
+
+    /// Bytes of memory, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&*self.vector) + self.stored.len()
+    }
 }
 
 #[derive(Clone)]
@@ -50,7 +75,7 @@ impl Delta {
             let block = Arc::make_mut(block);
             let bytes = bytemuck::cast_slice_mut(&mut block.words);
             encoder.encode_lane(Role::Items, bytes, lane, &origin, &placed, self.len as u32);
-            self.bytes += size_of_val(&*item.vector) + block_bytes(frame.padded()) / LANES;
+            self.bytes += item.bytes() + block_bytes(frame.padded()) / LANES;
             block.items.push(item);
         }
         self.len += 1;

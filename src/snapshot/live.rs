@@ -1,11 +1,16 @@
 //! A segment that views refer to: its file goes when the last of them does.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
+
+use crate::bitmap::Bitmap;
 use crate::code::Frame;
 use crate::error::Result;
 use crate::fs;
+use crate::items::DeadSet;
 use crate::segment::{Expected, Segment};
 
 /// An open segment, shared by the views that search it.
@@ -15,6 +20,8 @@ pub(crate) struct LiveSegment {
     path: PathBuf,
     doomed: AtomicBool,
     set_aside: AtomicBool,
+    /// The dead set that a filter asked about last, and the positions of its dead.
+    dead: Mutex<Option<(DeadSet, Arc<Bitmap>)>>,
 }
 
 impl LiveSegment {
@@ -22,7 +29,8 @@ impl LiveSegment {
     pub(crate) fn open(path: &Path, expected: &Expected, frame: &Frame) -> Result<LiveSegment> {
         let segment = Some(Segment::open(path, expected, frame)?);
         let path = path.to_owned();
-        Ok(LiveSegment { segment, path, doomed: AtomicBool::new(false), set_aside: AtomicBool::new(false) })
+        let (doomed, set_aside) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(LiveSegment { segment, path, doomed, set_aside, dead: Mutex::default() })
     }
 
     /// The manifest no longer names the file: remove it as soon as nobody reads it.
@@ -33,6 +41,19 @@ impl LiveSegment {
     /// Bytes of it were found damaged: from now on the rows answer for its items, in every view.
     pub(crate) fn set_aside(&self) {
         self.set_aside.store(true, Ordering::Relaxed);
+    }
+
+    /// The positions of dead items. Remembered, for the dead change less often than filters ask.
+    pub(crate) fn dead_positions(&self, dead: &DeadSet) -> Result<Arc<Bitmap>> {
+        let range = self.range();
+        if let Some((known, positions)) = &*self.dead.lock()
+            && known.is_same_in(dead, range)
+        {
+            return Ok(positions.clone());
+        }
+        let positions = Arc::new(self.positions_of(dead.iter_in(range))?);
+        *self.dead.lock() = Some((dead.clone(), positions.clone()));
+        Ok(positions)
     }
 
     pub(crate) fn is_set_aside(&self) -> bool {

@@ -22,7 +22,7 @@ use serde::Serialize;
 
 pub use batch::Batch;
 use batch::Operation;
-pub use query::{Hit, Query};
+pub use query::{Hit, Query, QueryPlan, QueryReport};
 use snapshot::Registry;
 pub use snapshot::{Ids, Item, Items, Snapshot};
 pub use stats::{SegmentStats, Stats};

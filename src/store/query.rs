@@ -1,9 +1,13 @@
 //! A search under construction, and what it finds.
 
+use std::borrow::Borrow;
+use std::sync::Arc;
+
 use super::snapshot::Snapshot;
 use crate::error::{Error, Result};
+use crate::filter::Filter;
 use crate::metadata::Metadata;
-use crate::search::{self, Reach, Request};
+use crate::search::{self, Answer, Reach, Request};
 use crate::types::Id;
 
 /// The recall at ten neighbours that a search without a stated effort aims at.
@@ -24,6 +28,32 @@ pub struct Hit {
     pub vector: Option<Vec<f32>>,
     /// Its metadata, if [`Query::with_metadata`] asked for it.
     pub metadata: Option<Metadata>,
+}
+
+/// How a query went about the items of segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum QueryPlan {
+    /// Leaves were scanned by their codes, the best first; those without a match were passed over.
+    LeavesScanned,
+    /// The exact distance of every match was taken, since there were few.
+    MatchesMeasured,
+}
+
+/// What a query looked at.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct QueryReport {
+    /// Live items that match the filter; all of them where there is none.
+    pub matches: u64,
+    /// Items of segments whose codes were compared, matches only where there is a filter.
+    pub scanned: u64,
+    /// Exact distances that were taken.
+    pub measured: u64,
+    /// How the segments were searched.
+    pub plan: QueryPlan,
+    /// Fields of the filter that no item has a value in: a misspelled name matches nothing, and is named here.
+    pub unknown_fields: Vec<String>,
 }
 
 /// How far a query goes.
@@ -55,6 +85,7 @@ pub struct Query {
     k: usize,
     effort: Effort,
     max_distance: f32,
+    filter: Option<Arc<Filter>>,
     vectors: bool,
     metadata: bool,
 }
@@ -68,6 +99,7 @@ impl Query {
             k: DEFAULT_K,
             effort: Effort::Recall(DEFAULT_RECALL),
             max_distance: f32::INFINITY,
+            filter: None,
             vectors: false,
             metadata: false,
         }
@@ -109,6 +141,28 @@ impl Query {
         self
     }
 
+    /// Finds only what matches a filter: `min(k, matches)` hits, never fewer, with the recall that the query has
+    /// without it. A second filter takes the place of the first.
+    ///
+    /// Where few items match, exactly these are measured; where many do, leaves are scanned and matches counted.
+    ///
+    /// ```
+    /// use understory::{Store, field};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = Store::open(dir.path().join("a.understory"))?;
+    /// # #[derive(serde::Serialize)]
+    /// # struct Note { year: u16 }
+    /// store.insert_with("old", &[1.0, 0.0], &Note { year: 1998 })?;
+    /// store.insert_with("new", &[0.0, 1.0], &Note { year: 2026 })?;
+    /// let hits = store.query(&[0.9, 0.1])?.filter(field("year").ge(2020)).run()?;
+    /// assert_eq!(hits[0].id, "new".into());
+    /// # Ok::<(), understory::Error>(())
+    /// ```
+    pub fn filter(mut self, filter: impl Borrow<Filter>) -> Query {
+        self.filter = Some(Arc::new(filter.borrow().clone()));
+        self
+    }
+
     /// Hits carry their vectors. Costs a read of the row of each hit.
     pub fn with_vectors(mut self) -> Query {
         self.vectors = true;
@@ -125,11 +179,48 @@ impl Query {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidArgument`] for a recall or a distance that is NaN; [`Error::Corrupt`] if rows are damaged. A
+    /// [`Error::InvalidArgument`] for a recall or a distance that is NaN, [`Error::InvalidFilter`] for a filter that
+    /// [`Filter::check`] refuses; [`Error::Corrupt`] if rows are damaged. A
     /// damaged segment is no error: the rows answer for its items.
     pub fn run(&self) -> Result<Vec<Hit>> {
+        self.answer()?.found.into_iter().map(|found| self.hit(found)).collect()
+    }
+
+    /// The hits, and what was looked at to find them.
+    ///
+    /// Costs more than [`run`](Query::run) where there is a filter: its matches in the delta are counted, and whether
+    /// any item has its fields.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Query::run).
+    pub fn run_with_report(&self) -> Result<(Vec<Hit>, QueryReport)> {
+        let answer = self.answer()?;
+        let view = self.snapshot.view();
+        let mut report = QueryReport {
+            matches: view.len,
+            scanned: answer.examined.scanned,
+            measured: answer.examined.measured,
+            plan: match answer.examined.plan {
+                search::Plan::LeavesScanned => QueryPlan::LeavesScanned,
+                search::Plan::MatchesMeasured => QueryPlan::MatchesMeasured,
+            },
+            unknown_fields: Vec::new(),
+        };
+        if let Some(filter) = &self.filter {
+            report.matches = search::count_matches(view, &filter.node)?.0;
+            report.unknown_fields = search::unknown_fields(view, &filter.node)?;
+        }
+        let hits = answer.found.into_iter().map(|found| self.hit(found)).collect::<Result<_>>()?;
+        Ok((hits, report))
+    }
+
+    fn answer(&self) -> Result<Answer> {
         if self.max_distance.is_nan() {
             return Err(Error::InvalidArgument("expected a largest distance, found NaN".into()));
+        }
+        if let Some(filter) = &self.filter {
+            filter.check()?;
         }
         let view = self.snapshot.view();
         let reach = match self.effort {
@@ -140,12 +231,13 @@ impl Query {
             Effort::Items(items) => Reach::Items(items as u64),
             Effort::Exact => Reach::Exact,
         };
-        let request = Request { vector: &self.vector, k: self.k, reach, max_distance: self.max_distance };
+        let filter = self.filter.as_deref().map(|filter| &filter.node);
+        let request = Request { vector: &self.vector, k: self.k, reach, max_distance: self.max_distance, filter };
         let answer = search::search(view, &request)?;
         if answer.set_aside {
             self.snapshot.report_damage();
         }
-        answer.found.into_iter().map(|found| self.hit(found)).collect()
+        Ok(answer)
     }
 
     fn hit(&self, found: search::Found) -> Result<Hit> {

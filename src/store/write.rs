@@ -157,9 +157,12 @@ fn apply(
     };
     draft.len += (inserts.len() - died.len()) as u64;
     died.into_iter().for_each(|sequence| bury(draft, sequence));
-    let items = (first..).zip(inserts).map(|(sequence, (id, vector, _))| (sequence, id.clone(), vector.clone()));
+    let item = |(sequence, (id, vector, metadata)): (u64, (&Id, &Vec<f32>, &Vec<u8>))| {
+        DeltaItem::new(&frame, sequence, id.clone(), vector.clone(), metadata)
+    };
+    let items = (first..).zip(inserts).map(item).collect();
     let limit = options.delta_items.unwrap_or(DELTA_LIMIT * FLUSH_ITEMS);
-    extend_delta(shared, rows, draft, &frame, limit, items.collect())
+    extend_delta(shared, rows, draft, &frame, limit, items)
 }
 
 /// The frame, which the first vector of a store fixes.
@@ -194,16 +197,12 @@ fn extend_delta(
     draft: &mut Draft,
     frame: &Frame,
     limit: usize,
-    items: Vec<(u64, Id, Vec<f32>)>,
+    items: Vec<DeltaItem>,
 ) -> Result<()> {
     let count = draft.delta.len() + items.len();
-    let bytes = draft.delta.bytes() + items.len() * frame.dimension() * size_of::<f32>();
+    let bytes = draft.delta.bytes() + items.iter().map(DeltaItem::bytes).sum::<usize>();
     if count <= limit && bytes <= DELTA_LIMIT * FLUSH_BYTES {
-        for (sequence, id, vector) in items {
-            let inverse_norm = frame.inverse_norm(&vector);
-            let item = DeltaItem { sequence, id, vector: vector.into(), inverse_norm };
-            draft.delta.push(frame, Arc::new(item));
-        }
+        items.into_iter().for_each(|item| draft.delta.push(frame, Arc::new(item)));
         return Ok(());
     }
     let range = SequenceRange { start: draft.counters.flushed, end: draft.counters.next_sequence };
