@@ -184,7 +184,7 @@ fn random_value(random: &mut StdRng) -> Value {
 }
 
 fn random_filter(random: &mut StdRng, depth: usize) -> Filter {
-    let mut several = |random: &mut StdRng| -> Vec<Filter> {
+    let several = |random: &mut StdRng| -> Vec<Filter> {
         (0..random.random_range(0..4)).map(|_| random_filter(random, depth - 1)).collect()
     };
     match random.random_range(0..8) {

@@ -11,7 +11,7 @@ use super::effort::{EFFORTS, Effort};
 use super::faults::{Guarded, commit_failed, contained};
 use super::meta::{self, Counters, FORMAT, FormatRow, MEAN, STORE, StoreRow};
 use super::read;
-use super::row::{self, NewRow};
+use super::row::{self, NewRow, Row};
 use super::tables::{Bytes, DEAD, FRESH, Handle, IDS, META, PACKED, SEGMENTS, StoredKey, Table};
 use crate::error::{Error, Result};
 use crate::types::{Id, SequenceRange};
@@ -126,6 +126,21 @@ impl WriteRows {
         }
         let mut fresh = self.table(FRESH)?;
         builder.rows().try_for_each(|(sequence, row)| fresh.put(&sequence, row))
+    }
+
+    /// The sequence number of a live item, as this transaction has left it.
+    pub(crate) fn sequence_of(&self, id: &Id) -> Result<Option<u64>> {
+        read::sequence_of(&self.table(IDS)?, &id.to_bytes())
+    }
+
+    /// The row of a sequence number, as this transaction has left it.
+    pub(crate) fn row(&self, sequence: u64) -> Result<Option<Row>> {
+        read::row(&self.table(FRESH)?, &self.table(PACKED)?, sequence)
+    }
+
+    /// A row of this file that is not what was written.
+    pub(crate) fn corrupt(&self, place: String, expected: String, found: String) -> Error {
+        Error::corrupt(&self.path, place, expected, found)
     }
 
     /// Removes an item. Returns its sequence number, which is dead now; `None` if there is no such item.

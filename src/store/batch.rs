@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::change::Change;
 use crate::error::Result;
 use crate::metadata::{Metadata, codec};
 use crate::types::Id;
@@ -10,8 +11,24 @@ use crate::vector::Vector;
 /// A write of one item, as the caller asked for it.
 #[derive(Clone, Debug)]
 pub(super) enum Operation {
-    Insert { id: Id, vector: Vec<f32>, metadata: Vec<u8> },
-    Remove { id: Id },
+    Insert {
+        id: Id,
+        vector: Vec<f32>,
+        metadata: Vec<u8>,
+    },
+    Remove {
+        id: Id,
+    },
+    /// Of metadata alone; the vector stays.
+    Change {
+        id: Id,
+        change: Change,
+    },
+    /// If the id still has this sequence number.
+    RemoveUnchanged {
+        id: Id,
+        sequence: u64,
+    },
 }
 
 impl Operation {
@@ -22,7 +39,10 @@ impl Operation {
 
     pub(super) fn id(&self) -> &Id {
         match self {
-            Operation::Insert { id, .. } | Operation::Remove { id } => id,
+            Operation::Insert { id, .. }
+            | Operation::Remove { id }
+            | Operation::Change { id, .. }
+            | Operation::RemoveUnchanged { id, .. } => id,
         }
     }
 }
@@ -70,6 +90,26 @@ impl Batch {
         metadata: &impl Serialize,
     ) -> Result<&mut Batch> {
         self.operations.push(Operation::insert(id.into(), vector, metadata)?);
+        Ok(self)
+    }
+
+    /// Puts other metadata in place of an item's. See [`Store::update_metadata`](crate::Store::update_metadata).
+    ///
+    /// # Errors
+    ///
+    /// As [`insert_with`](Batch::insert_with). That no item has the id is found when the batch is written.
+    pub fn update_metadata(&mut self, id: impl Into<Id>, metadata: &impl Serialize) -> Result<&mut Batch> {
+        self.operations.push(Operation::Change { id: id.into(), change: Change::replace(metadata)? });
+        Ok(self)
+    }
+
+    /// Changes some of an item's metadata. See [`Store::patch_metadata`](crate::Store::patch_metadata).
+    ///
+    /// # Errors
+    ///
+    /// As [`insert_with`](Batch::insert_with). That no item has the id is found when the batch is written.
+    pub fn patch_metadata(&mut self, id: impl Into<Id>, patch: &impl Serialize) -> Result<&mut Batch> {
+        self.operations.push(Operation::Change { id: id.into(), change: Change::patch(patch)? });
         Ok(self)
     }
 

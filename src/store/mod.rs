@@ -4,7 +4,11 @@
 //! lock, the row file and the worker end with [`Store::close`] or with the last handle.
 
 mod batch;
+mod change;
+mod edit;
 mod query;
+mod scan;
+mod select;
 #[cfg(test)]
 mod simulation;
 mod snapshot;
@@ -23,6 +27,7 @@ use serde::Serialize;
 pub use batch::Batch;
 use batch::Operation;
 pub use query::{Hit, Query, QueryPlan, QueryReport};
+pub use scan::Scan;
 use snapshot::Registry;
 pub use snapshot::{Ids, Item, Items, Snapshot};
 pub use stats::{SegmentStats, Stats};
@@ -186,9 +191,14 @@ impl Store {
         if batch.is_empty() {
             return self.inner.shared.view().map(drop);
         }
-        self.inner.queue.submit(&self.inner.shared, &self.inner.options, batch.operations)?;
+        self.submit(batch.operations).map(drop)
+    }
+
+    /// Commits the operations; how many took effect.
+    fn submit(&self, operations: Vec<Operation>) -> Result<u64> {
+        let applied = self.inner.queue.submit(&self.inner.shared, &self.inner.options, operations)?;
         self.inner.wake_if_needed();
-        Ok(())
+        Ok(applied)
     }
 
     /// Removes an item. Whether there was one.

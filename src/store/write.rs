@@ -1,7 +1,7 @@
 //! The write path: callers queue their writes, and whoever gets the writer's lock commits all that are queued.
 //!
 //! So concurrent callers share a transaction and its fsyncs. Each write is validated on its own before the transaction
-//! begins: a bad one fails alone.
+//! begins, and what depends on the rows is looked up before anything of its batch is applied: a bad one fails alone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::batch::Operation;
+use super::change::resolve;
 use crate::code::Frame;
 use crate::error::{Error, Result};
 use crate::items::{NewRow, WriteRows};
@@ -25,7 +26,8 @@ const DELTA_LIMIT: usize = 2;
 /// A caller's writes, waiting for a commit.
 struct Request {
     operations: Mutex<Vec<Operation>>,
-    outcome: Mutex<Option<Result<()>>>,
+    /// How many of the operations took effect.
+    outcome: Mutex<Option<Result<u64>>>,
 }
 
 /// The writes that wait for the writer's lock.
@@ -35,8 +37,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Commits the operations, all or none of them, perhaps with those of other callers.
-    pub(super) fn submit(&self, shared: &Shared, options: &Options, operations: Vec<Operation>) -> Result<()> {
+    /// Commits the operations, all or none of them, perhaps with those of other callers. Returns how many took effect:
+    /// all but those that are out of date.
+    pub(super) fn submit(&self, shared: &Shared, options: &Options, operations: Vec<Operation>) -> Result<u64> {
         let request = Arc::new(Request { operations: Mutex::new(operations), outcome: Mutex::new(None) });
         self.waiting.lock().push(request.clone());
         let mut writer = shared.writer();
@@ -70,15 +73,30 @@ fn commit_group(shared: &Shared, writer: &mut Writer, options: &Options, group: 
     if valid.is_empty() {
         return;
     }
+    // How many operations of each request took effect, or why none of them did.
+    let mut applied: Vec<Result<u64>> = Vec::new();
     let committed = shared.commit(writer, options.durability, |rows, draft| {
-        for (_, operations) in &valid {
-            apply(shared, options, rows, draft, operations)?;
+        for (_, operations) in &mut valid {
+            let resolved = resolve(rows, std::mem::take(operations));
+            if let Ok(operations) = &resolved {
+                apply(shared, options, rows, draft, operations)?;
+            }
+            applied.push(resolved.map(|operations| operations.len() as u64));
         }
-        rows.set_counters(draft.counters)
+        match applied.iter().all(Result::is_err) {
+            true => Err(Error::InvalidArgument("expected a write that can be applied, found none".into())),
+            false => rows.set_counters(draft.counters),
+        }
     });
-    let mut outcomes = outcomes(committed, valid.len()).into_iter();
+    let sharing = valid.len() - applied.iter().filter(|applied| applied.is_err()).count();
+    let (mut outcomes, mut applied) = (outcomes(committed, sharing).into_iter(), applied.into_iter());
     for (request, _) in valid {
-        *request.outcome.lock() = outcomes.next();
+        let outcome = match applied.next() {
+            Some(Err(refused)) => Some(Err(refused)),
+            Some(Ok(count)) => outcomes.next().map(|outcome| outcome.map(|()| count)),
+            None => outcomes.next().map(|outcome| outcome.map(|()| 0)),
+        };
+        *request.outcome.lock() = outcome;
     }
 }
 
@@ -138,6 +156,9 @@ fn apply(
                     bury(draft, sequence);
                     draft.len -= 1;
                 }
+            }
+            Operation::Change { .. } | Operation::RemoveUnchanged { .. } => {
+                unreachable!("resolved before it is applied")
             }
         }
     }

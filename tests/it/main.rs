@@ -6,6 +6,7 @@ mod bad_input;
 mod bad_open;
 mod concurrency;
 mod damage;
+mod filter_model;
 mod filters;
 mod format_fixture;
 mod model;

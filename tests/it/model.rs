@@ -311,7 +311,7 @@ impl Run {
         let queries = [self.query(), self.query()];
         self.recall.add(self.model.check_reader(self.store(), &queries));
         if let Some((snapshot, model)) = &self.held {
-            assert_eq!(snapshot.count().unwrap(), model.items.len() as u64, "length of a held snapshot");
+            assert_eq!(snapshot.size().unwrap(), model.items.len() as u64, "length of a held snapshot");
         }
         let stats = self.store().stats().unwrap();
         assert_eq!(stats.items, self.model.items.len() as u64);

@@ -163,7 +163,7 @@ impl Model {
 
     /// Length, ids and items, all of them and in order.
     pub(crate) fn check_contents(&self, reader: &impl Reader) {
-        assert_eq!(reader.count().unwrap(), self.items.len() as u64, "length");
+        assert_eq!(reader.size().unwrap(), self.items.len() as u64, "length");
         let ids: Vec<&Id> = self.items.keys().collect();
         assert_eq!(reader.all_ids().unwrap().iter().collect::<Vec<_>>(), ids, "ids in order");
         let items = reader.all_items().unwrap();

@@ -90,7 +90,7 @@ impl Note {
 
 /// The readers that a store and a snapshot have in common.
 pub(crate) trait Reader {
-    fn count(&self) -> Result<u64>;
+    fn size(&self) -> Result<u64>;
     fn all_ids(&self) -> Result<Vec<Id>>;
     fn all_items(&self) -> Result<Vec<Item>>;
     fn nearest(&self, vector: &[f32], k: usize) -> Result<Vec<Hit>>;
@@ -100,7 +100,7 @@ pub(crate) trait Reader {
 macro_rules! reader {
     ($reader:ty, $count:ident, $ids:ident, $items:ident) => {
         impl Reader for $reader {
-            fn count(&self) -> Result<u64> {
+            fn size(&self) -> Result<u64> {
                 $count(self)
             }
             fn all_ids(&self) -> Result<Vec<Id>> {
