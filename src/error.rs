@@ -92,14 +92,30 @@ pub enum Error {
         /// What the database said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A commit failed half way: the write may or may not be on disk. Reopen the store to find out.
+    /// The store was opened read-only, and the call would write.
+    ReadOnly,
+    /// The store was not closed cleanly, so that it cannot be opened read-only: open it once for writing.
+    NeedsRecovery {
+        /// The row file.
+        path: PathBuf,
+    },
+    /// A commit failed half way: the write may or may not be on disk, whole. The store opens its rows again by itself,
+    /// at the next write or before; then reading tells.
     CommitUnknown {
         /// What the database said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// An earlier failure ended writing; reads go on. Reopen the store.
+    /// An earlier failure ended writing, and the rows could not be opened again yet. Reads go on. Each write tries again.
     WritesStopped {
-        /// The first failure.
+        /// The first failure, and what was in the way since.
+        cause: String,
+    },
+    /// The rows were opened again after a failure, and somebody still reads them as they were before: snapshots, or
+    /// searches under way. Drop the snapshots and write again.
+    SnapshotsHeld {
+        /// How many states of the store are read, by one snapshot or search each, or several.
+        views: usize,
+        /// The failure.
         cause: String,
     },
     /// Background maintenance failed; no data is lost and reads go on.
@@ -220,11 +236,22 @@ impl fmt::Display for Error {
             Error::Io { action, path, source } => write!(f, "could not {action} {}: {source}", path.display()),
             Error::Storage { action, source } => write!(f, "could not {action}: {source}"),
             Error::CommitUnknown { source } => {
-                write!(f, "a commit failed and may or may not be on disk (reopen the store to find out): {source}")
+                write!(f, "a commit failed and may or may not be on disk (read to find out): {source}")
             }
             Error::WritesStopped { cause } => {
-                write!(f, "writes stopped after a failure (reads go on; reopen the store to write): {cause}")
+                write!(f, "writes stopped after a failure (reads go on, and each write tries again): {cause}")
             }
+            Error::SnapshotsHeld { views, cause } => write!(
+                f,
+                "writes wait until the snapshots of {views} states of the store are dropped, which were taken before a \
+                 failure: {cause}"
+            ),
+            Error::ReadOnly => f.write_str("the store was opened read-only"),
+            Error::NeedsRecovery { path } => write!(
+                f,
+                "{} was not closed cleanly and cannot be read yet: open the store once for writing",
+                path.display()
+            ),
             Error::Maintenance { cause } => write!(f, "background maintenance failed: {cause}"),
             Error::Closed => f.write_str("the store is closed"),
         }

@@ -9,8 +9,8 @@ pub enum Durability {
     /// On disk: it survives kill -9 and power loss. Two fsyncs a commit.
     #[default]
     Immediate,
-    /// In the row database's memory: a crash loses the writes since the last [`flush`](crate::Store::flush),
-    /// [`close`](crate::Store::close) or immediate commit, never a part of a batch. No fsync.
+    /// In the row database's memory: a crash, or a failure of the disk while the store is open, loses the writes since
+    /// the last [`flush`](crate::Store::flush) or [`close`](crate::Store::close), never a part of a batch. No fsync.
     Buffered,
 }
 
@@ -44,6 +44,7 @@ pub struct Options {
     pub(crate) metric: Option<Metric>,
     pub(crate) dimension: Option<usize>,
     pub(crate) create: bool,
+    pub(crate) read_only: bool,
     pub(crate) durability: Durability,
     pub(crate) cache_bytes: usize,
     pub(crate) threads: usize,
@@ -73,6 +74,7 @@ impl Default for Options {
             metric: None,
             dimension: None,
             create: true,
+            read_only: false,
             durability: Durability::default(),
             cache_bytes: 64 << 20,
             threads: 0,
@@ -107,6 +109,13 @@ impl Options {
     #[must_use]
     pub fn create(mut self, create: bool) -> Options {
         self.create = create;
+        self
+    }
+
+    /// Whether the store is only read: see [`Store::open_read_only`](crate::Store::open_read_only). Default: false.
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Options {
+        self.read_only = read_only;
         self
     }
 

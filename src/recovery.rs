@@ -12,8 +12,8 @@ use crate::items::{Database, ReadRows, StoreRow};
 use crate::options::Options;
 use crate::segment::Expected;
 use crate::snapshot::{
-    Delta, DeltaItem, LiveSegment, ManifestRow, Part, Source, State, View, generation, row_file, segment_path,
-    segments_dir,
+    Delta, DeltaItem, LiveSegment, ManifestRow, Part, Source, State, View, generation, row_file,
+    segment_path, segments_dir, sweep,
 };
 use crate::types::{Id, MAX_DIMENSION, Metric, SequenceRange};
 
@@ -49,7 +49,8 @@ pub struct DamagedSegment {
 
 /// An opened store, ready to be shared.
 pub(crate) struct Opened {
-    pub(crate) lock: DirLock,
+    /// `None` where a read-only opening found no lock file it can use.
+    pub(crate) lock: Option<DirLock>,
     pub(crate) database: Database,
     pub(crate) view: View,
     pub(crate) report: OpenReport,
@@ -69,14 +70,70 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened> {
     // What a process that was killed created or renamed may not be durable, though it can be seen.
     fs::sync_dir(path)?;
     let mut report = OpenReport::default();
-    let database = open_rows(path, options, &mut report)?;
+    let database = open_rows(path, options, &mut report).map_err(|error| name_salvage(path, error))?;
     fs::create_dir(&segments_dir(path))?;
     let rows = database.begin_read()?;
     let store = rows.store()?;
     check_match(&store, options)?;
-    let view = load(path, rows, store, &mut report)?;
-    sweep_segments(path, &view, &mut report)?;
+    let view = load(path, rows, store, None, &mut report).map_err(|error| name_salvage(path, error))?;
+    sweep::sweep(path, &view, &mut |entry| {
+        fs::remove(&entry)?;
+        report.swept_files.push(entry);
+        Ok(())
+    })?;
+    Ok(Opened { lock: Some(lock), database, view, report })
+}
+
+/// Opens the store at `path` to read it, and changes nothing there.
+pub(crate) fn open_read_only(path: &Path, options: &Options) -> Result<Opened> {
+    check_options(options)?;
+    if !check_directory(path)? {
+        return Err(not_a_store(path, "nothing"));
+    }
+    // Without a lock file the row file's own lock keeps writers away.
+    let lock = DirLock::share(path)?;
+    let newest = fs::list(path)?.iter().filter_map(|entry| generation(entry)).max();
+    let newest = newest.ok_or_else(|| not_a_store(path, "a directory without rows"))?;
+    let database = Database::open_read_only(&row_file(path, newest), options.cache_bytes)
+        .map_err(|error| name_salvage(path, error))?;
+    let rows = database.begin_read()?;
+    let store = rows.store()?;
+    check_match(&store, options)?;
+    let mut report = OpenReport::default();
+    let view = load(path, rows, store, None, &mut report).map_err(|error| name_salvage(path, error))?;
     Ok(Opened { lock, database, view, report })
+}
+
+/// Damaged rows are what `understory salvage` is for.
+fn name_salvage(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Corrupt(mut corruption) => {
+            let hint = format!(" (`understory salvage {} DEST` writes what is intact into a new store)", path.display());
+            corruption.found.push_str(&hint);
+            Error::Corrupt(corruption)
+        }
+        // Another holder of the row file is another holder of the store.
+        Error::Locked(_) => Error::Locked(path.to_owned()),
+        error => error,
+    }
+}
+
+/// Opens the rows of an open store anew, after a failure. Segments that are open already are kept.
+pub(crate) fn reopen(path: &Path, options: &Options, before: &View) -> Result<(Database, View)> {
+    fs::sync_dir(path)?;
+    let options = options.clone().create(false);
+    let mut report = OpenReport::default();
+    let database = open_rows(path, &options, &mut report)?;
+    let rows = database.begin_read()?;
+    let store = rows.store()?;
+    if store.uuid != before.store.uuid {
+        return Err(Error::corrupt(database.path(), "table meta", "the store that was open", "another store"));
+    }
+    let mut view = load(path, rows, store, Some(before), &mut report)?;
+    if fs::keeps_old_delta(path) {
+        view.delta = before.delta.clone();
+    }
+    Ok((database, view))
 }
 
 fn check_options(options: &Options) -> Result<()> {
@@ -162,7 +219,14 @@ fn check_match(store: &StoreRow, options: &Options) -> Result<()> {
     }
 }
 
-fn load(path: &Path, rows: ReadRows, store: StoreRow, report: &mut OpenReport) -> Result<View> {
+/// The view of the rows. `before` is one of the same store that is open already.
+fn load(
+    path: &Path,
+    rows: ReadRows,
+    store: StoreRow,
+    before: Option<&View>,
+    report: &mut OpenReport,
+) -> Result<View> {
     let counters = rows.counters()?;
     let dead = rows.dead()?;
     let mean = rows.mean()?.filter(|_| store.metric == Metric::Euclidean);
@@ -175,16 +239,30 @@ fn load(path: &Path, rows: ReadRows, store: StoreRow, report: &mut OpenReport) -
         })?;
         // An upper bound after a crash of what a compaction would find: dead rows of blocks are counted as well.
         let dead = dead.count_in(row.range).min(row.items);
-        let source = open_part(path, &store, frame.as_deref(), id, &row, report);
+        let source = match open_already(path, before, id, &row) {
+            Some(segment) => Source::Segment(segment),
+            None => open_part(path, &store, frame.as_deref(), id, &row, report),
+        };
         parts.push(Part { id, range: row.range, items: row.items, dead, source });
     }
     parts.sort_by_key(|part| part.range.start);
     let effort = rows.effort()?.unwrap_or_default();
     let len = rows.len()?;
+    let delta = Delta::default();
     let mut view =
-        View { rows: Arc::new(rows), store, counters, frame, parts, delta: Delta::default(), dead, effort, len };
+        View { rows: Arc::new(rows), store, counters, frame, parts, delta, dead, effort, len, reloads: 0 };
     view.delta = load_delta(path, &view)?;
     Ok(view)
+}
+
+/// The segment of a manifest row, if a view has it open.
+fn open_already(path: &Path, before: Option<&View>, id: u64, row: &ManifestRow) -> Option<Arc<LiveSegment>> {
+    let State::Built { nonce, .. } = row.state else { return None };
+    let name = segment_path(path, id, nonce);
+    before?.parts.iter().find_map(|part| match &part.source {
+        Source::Segment(segment) if segment.path() == name => Some(segment.clone()),
+        _ => None,
+    })
 }
 
 fn open_part(
@@ -228,24 +306,4 @@ fn load_delta(path: &Path, view: &View) -> Result<Delta> {
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(delta)
-}
-
-/// Removes the files in `segments` that the manifest does not name. A damaged one it names stays until it is rebuilt.
-fn sweep_segments(path: &Path, view: &View, report: &mut OpenReport) -> Result<()> {
-    let named: Vec<&Path> = view
-        .parts
-        .iter()
-        .filter_map(|part| match &part.source {
-            Source::Segment(segment) => Some(segment.path()),
-            Source::Rows { damaged } => damaged.as_deref(),
-        })
-        .collect();
-    for entry in fs::list(&segments_dir(path))? {
-        let is_ours = entry.extension().is_some_and(|extension| extension == "seg" || extension == "tmp");
-        if is_ours && !named.contains(&entry.as_path()) {
-            fs::remove(&entry)?;
-            report.swept_files.push(entry);
-        }
-    }
-    Ok(())
 }

@@ -37,3 +37,39 @@ pub(crate) fn skips_records(segment: &Path) -> bool {
 pub(crate) fn skips_records(_segment: &Path) -> bool {
     false
 }
+
+/// Whether a test wants the delta to stay what it was when the rows are opened anew.
+#[cfg(test)]
+pub(crate) fn keeps_old_delta(store: &Path) -> bool {
+    super::simulated::has_mutant(store, super::simulated::Mutant::OldDeltaKept)
+}
+
+/// Never, outside of tests.
+#[cfg(not(test))]
+pub(crate) fn keeps_old_delta(_store: &Path) -> bool {
+    false
+}
+
+/// Whether a test wants commits while somebody reads the row file as it was before it was opened anew.
+#[cfg(test)]
+pub(crate) fn ignores_former_readers(store: &Path) -> bool {
+    super::simulated::has_mutant(store, super::simulated::Mutant::FormerReadersIgnored)
+}
+
+/// Never, outside of tests.
+#[cfg(not(test))]
+pub(crate) fn ignores_former_readers(_store: &Path) -> bool {
+    false
+}
+
+/// Whether a test wants what a failure left among the segments to stay until the store is opened again.
+#[cfg(test)]
+pub(crate) fn skips_sweep(store: &Path) -> bool {
+    super::simulated::has_mutant(store, super::simulated::Mutant::FailureUnswept)
+}
+
+/// Never, outside of tests.
+#[cfg(not(test))]
+pub(crate) fn skips_sweep(_store: &Path) -> bool {
+    false
+}

@@ -5,6 +5,7 @@
 mod crash;
 pub(crate) mod index_file;
 mod map;
+pub(crate) mod row_file;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod system;
@@ -12,7 +13,7 @@ mod system;
 use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 
-pub(crate) use crash::{crash_point, skips_records, skips_runs};
+pub(crate) use crash::{crash_point, ignores_former_readers, keeps_old_delta, skips_records, skips_runs, skips_sweep};
 pub(crate) use map::Map;
 #[cfg(test)]
 use simulated::calls;
@@ -104,7 +105,7 @@ pub(crate) fn allocated_bytes(path: &Path) -> Result<u64> {
     calls::allocated_bytes(path).map_err(|source| Error::io("inspect", path, source))
 }
 
-/// An exclusive hold on a store directory, for as long as it lives.
+/// A hold on a store directory, for as long as it lives: an exclusive one, or one that readers share.
 #[derive(Debug)]
 pub(crate) struct DirLock {
     _file: File,
@@ -115,10 +116,31 @@ impl DirLock {
     pub(crate) fn acquire(dir: &Path) -> Result<DirLock> {
         let path = dir.join("LOCK");
         let file = calls::open_or_create(&path).map_err(|source| Error::io("open", &path, source))?;
-        match calls::try_lock(&file) {
+        let locked = calls::try_lock(&file);
+        DirLock::taken(file, locked, dir)
+    }
+
+    /// Shares the lock file of `dir` with other readers, without a write. `None` if there is none to be used, as on a
+    /// medium that has none, or that knows no locks. Never waits.
+    pub(crate) fn share(dir: &Path) -> Result<Option<DirLock>> {
+        use std::io::ErrorKind;
+        let path = dir.join("LOCK");
+        let file = match calls::open_to_read(&path) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return Ok(None),
+            Err(source) => return Err(Error::io("open", &path, source)),
+        };
+        match calls::try_lock_shared(&file) {
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(None),
+            locked => DirLock::taken(file, locked, dir).map(Some),
+        }
+    }
+
+    fn taken(file: File, locked: std::result::Result<(), TryLockError>, dir: &Path) -> Result<DirLock> {
+        match locked {
             Ok(()) => Ok(DirLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::Locked(dir.to_owned())),
-            Err(TryLockError::Error(source)) => Err(Error::io("lock", &path, source)),
+            Err(TryLockError::Error(source)) => Err(Error::io("lock", &dir.join("LOCK"), source)),
         }
     }
 }

@@ -14,6 +14,10 @@ pub(super) fn open_to_write(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
+pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
 pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
@@ -28,6 +32,10 @@ pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
 
 pub(super) fn try_lock(file: &File) -> Result<(), std::fs::TryLockError> {
     file.try_lock()
+}
+
+pub(super) fn try_lock_shared(file: &File) -> Result<(), std::fs::TryLockError> {
+    file.try_lock_shared()
 }
 
 pub(super) fn is_dir(path: &Path) -> io::Result<bool> {

@@ -79,6 +79,13 @@ fn header_checksum(key: u64, covered: &[u8]) -> u32 {
     checksum(&[b"packed", &[0], &key.to_le_bytes(), covered])
 }
 
+/// Whether bytes begin as a block of that key does, at little cost.
+pub(super) fn is_plausible(key: u64, bytes: &[u8]) -> bool {
+    let mut reader = Reader::new(bytes);
+    let (Ok(count), Ok(first)) = (reader.u32(), reader.u64()) else { return false };
+    count > 0 && first == key && (count as usize).saturating_mul(ENTRY_BYTES) < bytes.len()
+}
+
 /// A block on its page, header checked: at least one row, sequence numbers and ends ascending, the first sequence
 /// number the key, the last end the end of the bytes.
 #[derive(Clone, Copy, Debug)]

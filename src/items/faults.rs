@@ -85,6 +85,7 @@ fn translate(path: &Path, action: &'static str, error: redb::Error) -> Error {
     use std::io::ErrorKind;
     match error {
         redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => Error::Locked(path.to_owned()),
+        redb::Error::RepairAborted => Error::NeedsRecovery { path: path.to_owned() },
         redb::Error::PreviousIo => Error::WritesStopped { cause: error.to_string() },
         redb::Error::Io(source) if matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) => {
             damaged(path, action, source.to_string())

@@ -7,6 +7,7 @@
 //! - a row of `packed` that is not live has its bit in `dead`, and no row of `fresh` has;
 //! - blocks do not overlap, and no row of `fresh` lies between the first and the last row of a block.
 
+mod backend;
 mod block;
 mod check;
 mod copy;
@@ -17,6 +18,7 @@ mod meta;
 mod pack;
 mod read;
 mod row;
+pub(crate) mod salvage;
 #[cfg(test)]
 mod simulated;
 mod tables;
@@ -25,7 +27,7 @@ mod tests;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use redb::ReadableDatabase;
 
@@ -39,14 +41,41 @@ pub(crate) use write::WriteRows;
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::options::Durability;
+use backend::Backend;
 use faults::{Guarded, contained};
 use meta::FORMAT_VERSION;
 
-/// One row file, open for reading and writing.
+/// One row file, open for reading, and for writing unless it was opened read-only.
 pub(crate) struct Database {
     path: Arc<Path>,
     /// Shared with readers: redb ends their reads when it closes.
-    redb: Guarded<Arc<redb::Database>>,
+    redb: Guarded<Arc<Engine>>,
+    backend: Backend,
+}
+
+/// The row database on the file.
+enum Engine {
+    Writable(redb::Database),
+    ReadOnly(redb::ReadOnlyDatabase),
+}
+
+impl Engine {
+    fn begin_read(&self) -> Result<redb::ReadTransaction, redb::TransactionError> {
+        match self {
+            Engine::Writable(redb) => redb.begin_read(),
+            Engine::ReadOnly(redb) => redb.begin_read(),
+        }
+    }
+}
+
+/// Those who still read a row file through a database that was let go.
+pub(crate) struct Readers(Weak<Engine>);
+
+impl Readers {
+    /// How many views of the file are read.
+    pub(crate) fn count(&self) -> usize {
+        self.0.strong_count()
+    }
 }
 
 impl Database {
@@ -86,9 +115,15 @@ impl Database {
         cache_bytes: usize,
         fill: impl FnOnce(&Database) -> Result<()>,
     ) -> Result<()> {
-        let redb = contained(temporary, "create", || create_file(temporary, cache_bytes))?;
-        let database = Database { path: temporary.into(), redb: Guarded::new(Arc::new(redb)) };
-        let transaction = contained(temporary, "begin writing", || database.redb.begin_write())?;
+        let database = contained(temporary, "create", || {
+            let backend = Backend::create(temporary)?;
+            let redb = builder(cache_bytes).create_with_backend(backend.clone())?;
+            Ok::<_, redb::DatabaseError>(Database::over(temporary, Engine::Writable(redb), backend))
+        })?;
+        let transaction = {
+            let redb = database.writable()?;
+            contained(temporary, "begin writing", || redb.begin_write())?
+        };
         let rows = WriteRows::new(&database.path, transaction);
         rows.create_tables()?;
         rows.commit()?;
@@ -96,20 +131,42 @@ impl Database {
         database.close()
     }
 
+    fn over(path: &Path, engine: Engine, backend: Backend) -> Database {
+        Database { path: path.into(), redb: Guarded::new(Arc::new(engine)), backend }
+    }
+
     /// Opens a file that was created before.
     pub(crate) fn open(path: &Path, cache_bytes: usize) -> Result<Database> {
-        let redb = contained(path, "open", || open_file(path, cache_bytes))?;
-        let database = Database { path: path.into(), redb: Guarded::new(Arc::new(redb)) };
-        let rows = database.begin_read()?;
+        let database = contained(path, "open", || {
+            let backend = Backend::open(path, true)?;
+            let redb = builder(cache_bytes).create_with_backend(backend.clone())?;
+            Ok::<_, redb::DatabaseError>(Database::over(path, Engine::Writable(redb), backend))
+        })?;
+        database.check_format()?;
+        Ok(database)
+    }
+
+    /// Opens a file that nobody writes, without writing a byte. Many may do so at once.
+    pub(crate) fn open_read_only(path: &Path, cache_bytes: usize) -> Result<Database> {
+        let database = contained(path, "open", || {
+            let backend = Backend::open(path, false)?;
+            let redb = builder(cache_bytes).open_read_only_with_backend(backend.clone())?;
+            Ok::<_, redb::DatabaseError>(Database::over(path, Engine::ReadOnly(redb), backend))
+        })?;
+        database.check_format()?;
+        Ok(database)
+    }
+
+    fn check_format(&self) -> Result<()> {
+        let rows = self.begin_read()?;
         let format = rows.format()?;
         if format.version != FORMAT_VERSION || format.incompatible != 0 {
             let found = format!("format version {}, features {:#x}", format.version, format.incompatible);
-            return Err(Error::UnsupportedFormat { path: path.to_owned(), found, supported: FORMAT_VERSION });
+            return Err(Error::UnsupportedFormat { path: self.path.to_path_buf(), found, supported: FORMAT_VERSION });
         }
         rows.store()?;
         rows.counters()?;
-        drop(rows);
-        Ok(database)
+        Ok(())
     }
 
     /// A consistent view. It stays readable when the database is dropped, and keeps its file open.
@@ -120,7 +177,10 @@ impl Database {
 
     /// The one write transaction at a time; waits for another to end.
     pub(crate) fn begin_write(&self, durability: Durability) -> Result<WriteRows> {
-        let mut transaction = contained(&self.path, "begin writing", || self.redb.begin_write())?;
+        let mut transaction = {
+            let redb = self.writable()?;
+            contained(&self.path, "begin writing", || redb.begin_write())?
+        };
         let stored = match durability {
             Durability::Immediate => redb::Durability::Immediate,
             Durability::Buffered => redb::Durability::None,
@@ -131,6 +191,24 @@ impl Database {
         Ok(WriteRows::new(&self.path, transaction))
     }
 
+    fn writable(&self) -> Result<&redb::Database> {
+        match &**self.redb {
+            Engine::Writable(redb) => Ok(redb),
+            Engine::ReadOnly(_) => Err(Error::ReadOnly),
+        }
+    }
+
+    /// Ends writing, so that the file can be opened anew while this one is still read: nothing is written any more, not
+    /// even when it is dropped.
+    pub(crate) fn retire(&self) {
+        self.backend.retire();
+    }
+
+    /// Whoever reads through this database, once it is dropped.
+    pub(crate) fn readers(&self) -> Readers {
+        Readers(Arc::downgrade(&self.redb))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -139,7 +217,8 @@ impl Database {
     /// with the last of them.
     pub(crate) fn close(self) -> Result<()> {
         match self.redb.into_inner().and_then(Arc::into_inner) {
-            Some(redb) => contained(&self.path, "close", || redb.close()),
+            Some(Engine::Writable(redb)) => contained(&self.path, "close", || redb.close()),
+            Some(Engine::ReadOnly(redb)) => contained(&self.path, "close", || redb.close()),
             None => Ok(()),
         }
     }
@@ -155,22 +234,6 @@ fn builder(cache_bytes: usize) -> redb::Builder {
     let mut builder = redb::Builder::new();
     builder.set_cache_size(cache_bytes);
     builder
-}
-
-fn create_file(path: &Path, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError> {
-    #[cfg(test)]
-    if let Some(file) = fs::simulated::create_rows(path) {
-        return builder(cache_bytes).create_with_backend(simulated::Backend(file?));
-    }
-    builder(cache_bytes).create(path)
-}
-
-fn open_file(path: &Path, cache_bytes: usize) -> Result<redb::Database, redb::DatabaseError> {
-    #[cfg(test)]
-    if let Some(file) = fs::simulated::open_rows(path) {
-        return builder(cache_bytes).create_with_backend(simulated::Backend(file?));
-    }
-    builder(cache_bytes).open(path)
 }
 
 fn temporary_name(path: &Path) -> PathBuf {

@@ -28,11 +28,11 @@ pub(crate) struct ReadRows {
     pub(super) segments: Open<u64>,
     pub(super) dead: Open<u64>,
     /// Keeps the file open; the last field, so that it goes last.
-    _redb: Guarded<Arc<redb::Database>>,
+    _redb: Guarded<Arc<super::Engine>>,
 }
 
 impl ReadRows {
-    pub(super) fn new(path: &Arc<Path>, transaction: &ReadTransaction, redb: &Arc<redb::Database>) -> Result<Self> {
+    pub(super) fn new(path: &Arc<Path>, transaction: &ReadTransaction, redb: &Arc<super::Engine>) -> Result<Self> {
         Ok(ReadRows {
             meta: open(path, transaction, META)?,
             ids: open(path, transaction, IDS)?,
@@ -212,10 +212,25 @@ pub(super) fn row(
     packed: &Handle<u64, impl ReadableTable<u64, Bytes>>,
     sequence: u64,
 ) -> Result<Option<Row>> {
-    if let Some(value) = fresh.get(&sequence)? {
-        let row = RowRef::decode(sequence, value.value()).and_then(RowRef::to_row);
-        return row.map(Some).map_err(|fault| fresh.fault(&sequence, fault));
+    match fresh_row(fresh, sequence)? {
+        Some(row) => Ok(Some(row)),
+        None => packed_row(packed, sequence),
     }
+}
+
+pub(super) fn fresh_row(
+    fresh: &Handle<u64, impl ReadableTable<u64, Bytes>>,
+    sequence: u64,
+) -> Result<Option<Row>> {
+    let Some(value) = fresh.get(&sequence)? else { return Ok(None) };
+    let row = RowRef::decode(sequence, value.value()).and_then(RowRef::to_row);
+    row.map(Some).map_err(|fault| fresh.fault(&sequence, fault))
+}
+
+pub(super) fn packed_row(
+    packed: &Handle<u64, impl ReadableTable<u64, Bytes>>,
+    sequence: u64,
+) -> Result<Option<Row>> {
     let Some((key, value)) = packed.range(..=sequence)?.next_back()? else { return Ok(None) };
     let key = key.value();
     let block = Block::decode(key, value.value()).map_err(|fault| packed.fault(&key, fault))?;

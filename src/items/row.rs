@@ -86,6 +86,26 @@ impl<'a> RowRef<'a> {
     }
 }
 
+/// How long the row is that these bytes begin with, by what it says of itself; `None` if they begin like no row.
+pub(super) fn measure(bytes: &[u8]) -> Option<usize> {
+    let mut reader = Reader::new(bytes);
+    if reader.u8().ok()? != FLOAT32 || reader.u8().ok()? != 0 {
+        return None;
+    }
+    let id_bytes = usize::from(reader.u16().ok()?);
+    let metadata_bytes = reader.u32().ok()? as usize;
+    let vector_bytes = (reader.u32().ok()? as usize).checked_mul(4)?;
+    let rest = id_bytes.checked_add(metadata_bytes)?.checked_add(vector_bytes)?.checked_add(CHECKSUM_BYTES)?;
+    (id_bytes > 0 && rest <= reader.remaining()).then_some(HEADER_BYTES + rest)
+}
+
+/// The dimension that a row says it has.
+pub(super) fn dimension(bytes: &[u8]) -> Option<usize> {
+    let mut reader = Reader::new(bytes);
+    reader.take(8).ok()?;
+    Some(reader.u32().ok()? as usize)
+}
+
 pub(super) fn decode_id(bytes: &[u8]) -> Result<Id, Malformed> {
     Id::decode(bytes)
         .ok_or_else(|| Malformed { expected: "a stored id".into(), found: format!("{} other bytes", bytes.len()) })

@@ -69,7 +69,7 @@ impl Maintainer {
                 Ok(written)
             })
             .inspect_err(|_| drop(fs::remove(&temporary)))?;
-        fs::sync_dir(&segments_dir(self.shared.path()))?;
+        fs::sync_dir(&segments_dir(self.shared.path())).inspect_err(|_| drop(fs::remove(&name)))?;
         fs::crash_point("segment directory synced");
         let items = rows.len() as u64;
         let state = State::Built { nonce, length: written.length, checksum: written.checksum };
@@ -95,6 +95,9 @@ impl Maintainer {
         let mut writer = self.shared.writer();
         let new_part = built.as_ref().map(|(part, _)| part.clone());
         let committed = self.shared.commit(&mut writer, Durability::Immediate, |rows, draft| {
+            if draft.reloads != built_from.reloads {
+                return Err(Error::Maintenance { cause: "the rows were opened anew meanwhile".into() });
+            }
             replaced = replace_parts(draft, range, new_part);
             for part in &replaced {
                 rows.remove_segment(part.id)?;

@@ -72,25 +72,44 @@ impl Maintainer {
 
     /// Builds what is worth its cost. Called by the worker.
     fn upkeep(&self) -> Result<()> {
-        let _job = self.job.lock();
-        if self.build_all(Demand::Upkeep, &|_, _| true)? {
-            self.pack(false)?;
-        }
-        Ok(())
+        self.job(&|| {
+            if self.build_all(Demand::Upkeep, &|_, _| true)? {
+                self.pack(false)?;
+            }
+            Ok(())
+        })
     }
 
     /// Everything into segments.
     pub(crate) fn flush(&self) -> Result<()> {
-        let _job = self.job.lock();
-        let outcome = self.build_all(Demand::Flush, &|_, _| true).and_then(|_| self.make_durable());
-        self.closed_if_stopping(outcome)
+        self.job(&|| self.build_all(Demand::Flush, &|_, _| true).and_then(|_| self.make_durable()))
     }
 
     /// Everything into one segment, rows packed, unused disk space given back.
     pub(crate) fn compact(&self, progress: Progress<'_>) -> Result<()> {
+        self.job(&|| self.compact_all(progress))
+    }
+
+    /// Runs the one job at a time, again from its beginning where the rows were opened anew under it.
+    fn job(&self, work: &dyn Fn() -> Result<()>) -> Result<()> {
         let _job = self.job.lock();
-        let outcome = self.compact_all(progress);
-        self.closed_if_stopping(outcome)
+        loop {
+            let is_done = self.begin().and_then(|reloads| match work() {
+                Err(_) if !self.is_stopping() && self.shared.view()?.reloads != reloads => Ok(false),
+                outcome => outcome.map(|()| true),
+            });
+            match is_done {
+                Ok(false) => {}
+                outcome => return self.closed_if_stopping(outcome.map(drop)),
+            }
+        }
+    }
+
+    /// Makes commits possible after a failure, and removes what failures left. How often the rows were opened anew so far.
+    fn begin(&self) -> Result<u64> {
+        self.shared.recover(&mut self.shared.writer())?;
+        self.shared.sweep()?;
+        Ok(self.shared.view()?.reloads)
     }
 
     fn compact_all(&self, progress: Progress<'_>) -> Result<()> {
@@ -113,7 +132,9 @@ impl Maintainer {
         loop {
             let view = self.shared.view()?;
             let Some(plan) = policy::plan(&part_states(&view), delta_state(&view), demand) else { break };
-            let report = |fraction: f32| !self.is_stopping() && progress(Stage::Building, fraction);
+            // What is built from rows as they were before they were opened anew is not published.
+            let goes_on = || !self.is_stopping() && !self.shared.has_reloaded_since(&view);
+            let report = |fraction: f32| goes_on() && progress(Stage::Building, fraction);
             self.build(&view, &plan, &report)?;
             go_on(progress, Stage::Measuring)?;
             self.calibrate()?;
@@ -145,6 +166,11 @@ impl Maintainer {
     /// Why the last background job failed, if it did.
     pub(crate) fn last_error(&self) -> Option<String> {
         self.last_error.lock().clone()
+    }
+
+    /// The same, told once.
+    pub(crate) fn take_last_error(&self) -> Option<String> {
+        self.last_error.lock().take()
     }
 
     /// Runs on a pool of as many threads as the options say, which ends with the work: an idle store has none.

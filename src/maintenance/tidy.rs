@@ -69,6 +69,7 @@ impl Maintainer {
     /// Copies the live rows into a new file and switches to it. Writers wait; readers do not.
     fn rewrite_row_file(&self) -> Result<()> {
         let mut writer = self.shared.writer();
+        self.shared.recover(&mut writer)?;
         let view = self.shared.view()?;
         let old = writer.database()?.path().to_owned();
         let new = next_row_file(&old);

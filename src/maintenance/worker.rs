@@ -10,8 +10,10 @@ use parking_lot::{Condvar, Mutex};
 use super::Maintainer;
 use crate::error::{Error, Result};
 
-/// After a failure nothing is tried for this long, so that a full disk is not hammered.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// After a failure nothing is tried for this long, after the next for twice as long and so on, so that a full disk is
+/// not hammered and is used again soon after it has room.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 struct Signal {
@@ -62,6 +64,7 @@ impl Worker {
 }
 
 fn run(maintainer: &Maintainer, signal: &Signal) {
+    let mut pause = FIRST_PAUSE;
     loop {
         let mut wanted = signal.wanted.lock();
         while !wanted.look && !wanted.end {
@@ -84,8 +87,11 @@ fn run(maintainer: &Maintainer, signal: &Signal) {
         }
         if failed {
             let mut wanted = signal.wanted.lock();
-            signal.changed.wait_while_for(&mut wanted, |wanted| !wanted.end, PAUSE_AFTER_FAILURE);
+            signal.changed.wait_while_for(&mut wanted, |wanted| !wanted.end, pause);
             wanted.look = true;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        } else {
+            pause = FIRST_PAUSE;
         }
     }
 }

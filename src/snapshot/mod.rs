@@ -1,13 +1,14 @@
 //! One consistent view of a store, and the single place where a new one becomes current.
 //!
 //! A [`View`] pairs a version of the rows with the segments, the delta and the dead set that belong to it. Readers take
-//! the current view and keep it; nothing they do waits for a writer. Only [`Shared::commit`] replaces it.
+//! the current view and keep it; nothing they do waits for a writer. Only [`Shared`] replaces it.
 
 mod delta;
 mod live;
 mod manifest;
 mod names;
 mod shared;
+pub(crate) mod sweep;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ pub(crate) use delta::{Delta, DeltaItem};
 pub(crate) use live::LiveSegment;
 pub(crate) use manifest::{ManifestRow, State};
 pub(crate) use names::{generation, next_row_file, row_file, segment_path, segments_dir};
-pub(crate) use shared::{Draft, Shared, Writer};
+pub(crate) use shared::{Draft, Reload, Shared, Writer};
 
 use crate::code::Frame;
 use crate::error::{Error, Result};
@@ -66,6 +67,8 @@ pub(crate) struct View {
     pub(crate) effort: Effort,
     /// Live items.
     pub(crate) len: u64,
+    /// How often the rows were opened anew after a failure.
+    pub(crate) reloads: u64,
 }
 
 impl View {

@@ -2,27 +2,41 @@
 //!
 //! Lock order: the writer, then the current view. The view's lock is held only to clone or replace an `Arc`. Commit,
 //! the start of the next read and the swap happen under the writer's lock, so that rows and segments always match.
+//!
+//! After a failure that may have stopped the row database the rows are opened anew, by whoever next wants to commit: the
+//! old database is read on until the new one is loaded, and nothing is committed while anybody still reads through it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
-use super::View;
+use super::{Source, View, sweep};
 use crate::error::{Error, Result};
-use crate::items::{Database, WriteRows};
+use crate::fs;
+use crate::items::{Database, Readers, WriteRows};
 use crate::options::Durability;
 
 /// The next view while a commit prepares it. Its rows are still those of the view before.
 pub(crate) type Draft = View;
 
+/// Opens the rows anew, after the database of the given view was retired.
+pub(crate) type Reload = Box<dyn Fn(&View) -> Result<(Database, View)> + Send + Sync>;
+
+/// A commit waits so long for searches under way to let go of rows that were opened anew since.
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 2 } else { 50 });
+
 /// The writer's side.
 pub(crate) struct Writer {
     /// `None` once the store is closed.
     database: Option<Database>,
-    /// Why no further commit is possible.
+    /// Why no further commit is possible before the rows are opened anew.
     stopped: Option<String>,
+    /// Who reads the row file through databases that failed, and how the last of them did.
+    former: Vec<Readers>,
+    failure: String,
 }
 
 /// The state of an open store.
@@ -31,15 +45,19 @@ pub(crate) struct Shared {
     current: RwLock<Option<Arc<View>>>,
     writer: Mutex<Writer>,
     next_segment_id: AtomicU64,
+    reload: Reload,
 }
 
 impl Shared {
-    pub(crate) fn new(path: PathBuf, database: Database, view: View) -> Shared {
+    pub(crate) fn new(path: PathBuf, database: Database, view: View, reload: Reload) -> Shared {
+        let writer =
+            Writer { database: Some(database), stopped: None, former: Vec::new(), failure: String::new() };
         Shared {
             path,
             next_segment_id: AtomicU64::new(view.counters.next_segment),
             current: RwLock::new(Some(Arc::new(view))),
-            writer: Mutex::new(Writer { database: Some(database), stopped: None }),
+            writer: Mutex::new(writer),
+            reload,
         }
     }
 
@@ -68,6 +86,76 @@ impl Shared {
         self.writer.lock()
     }
 
+    /// Makes commits possible again after a failure. Whoever is to commit calls it first, and takes the view on which
+    /// the commit builds afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WritesStopped`] if the rows cannot be opened yet, [`Error::SnapshotsHeld`] if they were and somebody
+    /// still reads them as they were.
+    pub(crate) fn recover(&self, writer: &mut Writer) -> Result<()> {
+        if let Some(cause) = writer.stopped.clone() {
+            self.open_anew(writer, cause)?;
+        }
+        let end = Instant::now() + PATIENCE;
+        while writer.former_readers() > 0 && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.check_former(writer)
+    }
+
+    fn open_anew(&self, writer: &mut Writer, cause: String) -> Result<()> {
+        let old = writer.database.as_ref().ok_or(Error::Closed)?;
+        let before = self.view()?;
+        old.retire();
+        let (database, mut view) = (self.reload)(&before).map_err(|error| Error::WritesStopped {
+            cause: format!("{cause}; and the rows could not be opened again: {error}"),
+        })?;
+        view.reloads = before.reloads + 1;
+        self.next_segment_id.fetch_max(view.counters.next_segment, Ordering::Relaxed);
+        let named = sweep::named(&view);
+        for part in &before.parts {
+            if let Source::Segment(segment) = &part.source
+                && !named.contains(&segment.path())
+            {
+                segment.doom();
+            }
+        }
+        // Another file may be written to whoever reads this one.
+        let former = (old.path() == database.path()).then(|| old.readers());
+        *self.current.write() = Some(Arc::new(view));
+        writer.database = Some(database);
+        writer.former.extend(former);
+        writer.failure = cause;
+        writer.stopped = None;
+        Ok(())
+    }
+
+    fn check_former(&self, writer: &mut Writer) -> Result<()> {
+        match writer.former_readers() {
+            0 => Ok(()),
+            _ if fs::ignores_former_readers(&self.path) => Ok(()),
+            views => Err(Error::SnapshotsHeld { views, cause: writer.failure.clone() }),
+        }
+    }
+
+    /// Removes what failures may have left among the segments. Only where no segment is being made.
+    pub(crate) fn sweep(&self) -> Result<()> {
+        if fs::skips_sweep(&self.path) {
+            return Ok(());
+        }
+        sweep::sweep(&self.path, &*self.view()?, &mut |path| {
+            // What cannot be removed now is removed later, or when the store is opened.
+            let _ = fs::remove(&path);
+            Ok(())
+        })
+    }
+
+    /// Whether the rows were opened anew since a view was taken.
+    pub(crate) fn has_reloaded_since(&self, view: &View) -> bool {
+        self.view().is_ok_and(|current| current.reloads != view.reloads)
+    }
+
     /// Runs `change` in a transaction and makes both it and the draft visible, or neither. A change that returns an
     /// error changes nothing.
     pub(crate) fn commit<T>(
@@ -79,29 +167,33 @@ impl Shared {
         if let Some(cause) = &writer.stopped {
             return Err(Error::WritesStopped { cause: cause.clone() });
         }
+        self.check_former(writer)?;
         let database = writer.database.as_ref().ok_or(Error::Closed)?;
         let mut draft = View::clone(&*self.view()?);
         let attempt = (|| {
             let mut rows = database.begin_write(durability)?;
             let value = change(&mut rows, &mut draft)?;
             rows.commit()?;
-            Ok(value)
-        })();
-        let outcome = attempt.and_then(|value| {
-            draft.rows = Arc::new(database.begin_read()?);
+            // From here on the rows have it: a view without it must not be committed to.
+            let rows = database.begin_read().map_err(|error| Error::CommitUnknown { source: Box::new(error) })?;
+            draft.rows = Arc::new(rows);
             *self.current.write() = Some(Arc::new(draft));
             Ok(value)
-        });
-        if let Err(error @ (Error::CommitUnknown { .. } | Error::WritesStopped { .. } | Error::Storage { .. })) =
-            &outcome
+        })();
+        if let Err(
+            error @ (Error::CommitUnknown { .. }
+            | Error::WritesStopped { .. }
+            | Error::Storage { .. }
+            | Error::Io { .. }),
+        ) = &attempt
         {
             writer.stopped = Some(error.to_string());
         }
-        outcome
+        attempt
     }
 
-    /// Switches to another row file that holds the same live rows, and to the dead set that belongs to it. The old file is removed as soon as nobody reads it,
-    /// which on some systems is at the next open.
+    /// Switches to another row file that holds the same live rows, and to the dead set that belongs to it. The old file
+    /// is removed as soon as nobody reads it, which on some systems is at the next open.
     pub(crate) fn switch_database(&self, writer: &mut Writer, database: Database) -> Result<()> {
         let mut view = View::clone(&*self.view()?);
         view.rows = Arc::new(database.begin_read()?);
@@ -134,13 +226,20 @@ impl Writer {
         self.database.as_ref().ok_or(Error::Closed)
     }
 
-    /// Refuses every further commit.
+    /// Refuses every further commit until the rows are opened anew.
     pub(crate) fn stop(&mut self, cause: String) {
         self.stopped.get_or_insert(cause);
     }
 
-    /// Why no further commit is possible, if it is not.
-    pub(crate) fn stopped(&self) -> Option<&str> {
-        self.stopped.as_deref()
+    /// Why no commit is possible now, if none is.
+    pub(crate) fn stopped(&mut self) -> Option<&str> {
+        let has_former = self.former_readers() > 0;
+        self.stopped.as_deref().or(has_former.then_some(&self.failure))
+    }
+
+    /// How many views are read through databases that failed.
+    fn former_readers(&mut self) -> usize {
+        self.former.retain(|readers| readers.count() > 0);
+        self.former.iter().map(Readers::count).sum()
     }
 }

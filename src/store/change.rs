@@ -3,6 +3,7 @@
 //! A change reads the item as the writes before it left it, those of the same commit included, so it is resolved where
 //! nothing can come between: by the one writer, in its transaction.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
@@ -65,14 +66,14 @@ fn merged(
 }
 
 /// Makes inserts of changes, and removals of those that are not yet out of date; drops the others.
-pub(super) fn resolve(rows: &WriteRows, operations: Vec<Operation>) -> Result<Vec<Operation>> {
+pub(super) fn resolve<'a>(rows: &WriteRows, operations: &'a [Operation]) -> Result<Cow<'a, [Operation]>> {
     let plain = |operation: &Operation| matches!(operation, Operation::Insert { .. } | Operation::Remove { .. });
     if operations.iter().all(plain) {
-        return Ok(operations);
+        return Ok(Cow::Borrowed(operations));
     }
     let mut resolved: Vec<Operation> = Vec::with_capacity(operations.len());
     let mut last: HashMap<Id, usize> = HashMap::new();
-    for operation in operations {
+    for operation in operations.iter().cloned() {
         let before = last.get(operation.id()).and_then(|&index| resolved.get_mut(index));
         let operation = match (operation, before) {
             (Operation::Change { change, .. }, Some(Operation::Insert { id, metadata, .. })) => {
@@ -91,7 +92,7 @@ pub(super) fn resolve(rows: &WriteRows, operations: Vec<Operation>) -> Result<Ve
         last.insert(operation.id().clone(), resolved.len());
         resolved.push(operation);
     }
-    Ok(resolved)
+    Ok(Cow::Owned(resolved))
 }
 
 /// The write of a stored item with other metadata.

@@ -39,7 +39,7 @@ use crate::fs::DirLock;
 use crate::maintenance::{Maintainer, Stage, Worker};
 use crate::options::{Maintenance, Options};
 use crate::recovery::{self, OpenReport};
-use crate::snapshot::Shared;
+use crate::snapshot::{Reload, Shared};
 use crate::types::{Id, Metric};
 use crate::vector::Vector;
 
@@ -100,13 +100,16 @@ impl Store {
     /// or dimension than the store has.
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Store> {
         let path = path.as_ref();
-        let opened = recovery::open(path, &options)?;
+        let opened = match options.read_only {
+            true => recovery::open_read_only(path, &options)?,
+            false => recovery::open(path, &options)?,
+        };
         let metric = opened.view.store.metric;
-        let shared = Arc::new(Shared::new(path.to_owned(), opened.database, opened.view));
+        let shared = Arc::new(Shared::new(path.to_owned(), opened.database, opened.view, reload(path, &options)));
         let maintainer = Arc::new(Maintainer::new(shared.clone(), options.clone()));
         let worker = match options.maintenance {
-            Maintenance::Background => Some(Arc::new(Worker::start(maintainer.clone())?)),
-            Maintenance::Manual => None,
+            Maintenance::Background if !options.read_only => Some(Arc::new(Worker::start(maintainer.clone())?)),
+            _ => None,
         };
         let inner = Inner {
             options,
@@ -117,10 +120,35 @@ impl Store {
             maintainer,
             worker,
             registry: Arc::default(),
-            lock: Mutex::new(Some(opened.lock)),
+            lock: Mutex::new(opened.lock),
         };
         inner.wake_if_needed();
         Ok(Store { inner: Arc::new(inner) })
+    }
+
+    /// Opens a store that nobody writes, to read it: nothing on disk is changed, not even what a crash left is removed,
+    /// and no worker runs. Many processes may do so at once. Works on a read-only medium as well.
+    ///
+    /// ```
+    /// use understory::{Error, Store};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("a.understory");
+    /// let store = Store::open(&path)?;
+    /// store.insert(1, &[1.0])?;
+    /// assert!(matches!(Store::open_read_only(&path), Err(Error::Locked(_))), "it is open for writing");
+    /// store.close()?;
+    /// let (one, other) = (Store::open_read_only(&path)?, Store::open_read_only(&path)?);
+    /// assert_eq!(one.search(&[1.0], 1)?[0].id, other.search(&[1.0], 1)?[0].id);
+    /// assert!(matches!(one.remove(1), Err(Error::ReadOnly)));
+    /// # Ok::<(), understory::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] if it is open for writing elsewhere, [`Error::NeedsRecovery`] if it was not closed cleanly,
+    /// [`Error::NotAStore`] if there is none; else as [`Store::open`].
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Store> {
+        Store::open_with(path, Options::default().read_only(true))
     }
 
     /// What opening the store found.
@@ -151,7 +179,10 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::DimensionMismatch`], [`Error::InvalidVector`] or [`Error::IdTooLong`] if the item is refused;
-    /// [`Error::CommitUnknown`] if the disk failed half way, [`Error::WritesStopped`] if it had failed before.
+    /// After a failure of the disk: [`Error::CommitUnknown`] if it came half way, and nobody knows yet whether the item
+    /// is there; from then on the store opens its rows again by itself, and a write returns [`Error::WritesStopped`]
+    /// while the disk does not let it, or [`Error::SnapshotsHeld`] while snapshots taken before are in use.
+    /// [`Error::ReadOnly`] if the store was opened so.
     pub fn insert(&self, id: impl Into<Id>, vector: impl Vector) -> Result<()> {
         let mut batch = Batch::new();
         batch.insert(id, vector);
@@ -188,6 +219,7 @@ impl Store {
     ///
     /// As [`Store::insert`]; one refused item refuses the batch.
     pub fn write(&self, batch: Batch) -> Result<()> {
+        self.inner.check_writable()?;
         if batch.is_empty() {
             return self.inner.shared.view().map(drop);
         }
@@ -196,9 +228,13 @@ impl Store {
 
     /// Commits the operations; how many took effect.
     fn submit(&self, operations: Vec<Operation>) -> Result<u64> {
-        let applied = self.inner.queue.submit(&self.inner.shared, &self.inner.options, operations)?;
-        self.inner.wake_if_needed();
-        Ok(applied)
+        let outcome = self.inner.queue.submit(&self.inner.shared, &self.inner.options, operations);
+        match (&outcome, &self.inner.worker) {
+            // It opens the rows again as soon as that is possible.
+            (Err(error), Some(worker)) if !error.is_usage() => worker.wake(),
+            _ => self.inner.wake_if_needed(),
+        }
+        outcome
     }
 
     /// Removes an item. Whether there was one.
@@ -207,6 +243,7 @@ impl Store {
     ///
     /// As [`Store::insert`].
     pub fn remove(&self, id: impl Into<Id>) -> Result<bool> {
+        self.inner.check_writable()?;
         let id = id.into();
         if !self.contains(id.clone())? {
             return Ok(false);
@@ -325,6 +362,7 @@ impl Store {
     ///
     /// [`Error::Io`] and the like if the disk fails; nothing is lost then.
     pub fn flush(&self) -> Result<()> {
+        self.inner.check_writable()?;
         self.inner.maintainer.flush()
     }
 
@@ -337,7 +375,7 @@ impl Store {
     ///
     /// As [`Store::flush`].
     pub fn compact(&self) -> Result<()> {
-        self.inner.maintainer.compact(&|_, _| true)
+        self.compact_with_progress(&|_, _| true)
     }
 
     /// [`Store::compact`], calling back with what is done and how far it is; the callback returns whether to go on.
@@ -346,6 +384,7 @@ impl Store {
     ///
     /// As [`Store::flush`]; [`Error::Maintenance`] if the callback ended it.
     pub fn compact_with_progress(&self, progress: &(dyn Fn(Stage, f32) -> bool + Sync)) -> Result<()> {
+        self.inner.check_writable()?;
         self.inner.maintainer.compact(progress)
     }
 
@@ -372,7 +411,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`] if the row file cannot be closed cleanly; nothing acknowledged is lost.
+    /// [`Error::Storage`], [`Error::Io`] or [`Error::WritesStopped`] if the row file cannot be closed cleanly,
+    /// [`Error::Maintenance`] if background maintenance failed when it last ran (no write reports that: none is the
+    /// worse for it). The store is closed nevertheless, and nothing acknowledged is lost.
     pub fn close(&self) -> Result<()> {
         self.inner.close()
     }
@@ -391,6 +432,10 @@ impl Inner {
         }
     }
 
+    fn check_writable(&self) -> Result<()> {
+        if self.options.read_only { Err(Error::ReadOnly) } else { Ok(()) }
+    }
+
     fn close(&self) -> Result<()> {
         if let Some(worker) = &self.worker {
             worker.end();
@@ -398,8 +443,17 @@ impl Inner {
         self.maintainer.stop_and_wait();
         let outcome = self.shared.close();
         *self.lock.lock() = None;
-        outcome
+        outcome.and_then(|()| match self.maintainer.take_last_error() {
+            Some(cause) => Err(Error::Maintenance { cause }),
+            None => Ok(()),
+        })
     }
+}
+
+/// How the rows of a store are opened anew after a failure.
+fn reload(path: &Path, options: &Options) -> Reload {
+    let (path, options) = (path.to_owned(), options.clone());
+    Box::new(move |before| recovery::reopen(&path, &options, before))
 }
 
 impl Drop for Inner {

@@ -36,9 +36,9 @@ pub struct Stats {
     pub oldest_snapshot: Option<Duration>,
     /// Items of segments that a search scans unless told otherwise.
     pub default_effort: u64,
-    /// Why background maintenance failed when it last ran, if it did.
+    /// Why background maintenance failed when it last ran, if it did. It is tried again, after pauses of up to 30 s.
     pub maintenance_error: Option<String>,
-    /// Why writes are refused since a failure, if they are.
+    /// Why writes are refused since a failure, if they are: the next one tries to open the rows again.
     pub writes_stopped: Option<String>,
 }
 
@@ -62,7 +62,7 @@ impl Inner {
     pub(super) fn stats(&self) -> Result<Stats> {
         let view = self.shared.view()?;
         let (rows_path, writes_stopped) = {
-            let writer = self.shared.writer();
+            let mut writer = self.shared.writer();
             (writer.database()?.path().to_owned(), writer.stopped().map(str::to_owned))
         };
         let mut segments = Vec::new();

@@ -57,9 +57,15 @@ impl Queue {
 
 /// Commits what is valid and leaves every request its outcome.
 fn commit_group(shared: &Shared, writer: &mut Writer, options: &Options, group: &[Arc<Request>]) {
-    let view = match shared.view() {
+    let view = match shared.recover(writer).and_then(|()| shared.view()) {
         Ok(view) => view,
-        Err(_) => return group.iter().for_each(|request| *request.outcome.lock() = Some(Err(Error::Closed))),
+        Err(error) => {
+            let outcomes = outcomes(Err(error), group.len());
+            for (request, outcome) in group.iter().zip(outcomes) {
+                *request.outcome.lock() = Some(outcome.map(|()| 0));
+            }
+            return;
+        }
     };
     let mut dimension = view.store.dimension;
     let mut valid = Vec::new();
@@ -73,21 +79,30 @@ fn commit_group(shared: &Shared, writer: &mut Writer, options: &Options, group: 
     if valid.is_empty() {
         return;
     }
+    drop(view);
     // How many operations of each request took effect, or why none of them did.
     let mut applied: Vec<Result<u64>> = Vec::new();
-    let committed = shared.commit(writer, options.durability, |rows, draft| {
-        for (_, operations) in &mut valid {
-            let resolved = resolve(rows, std::mem::take(operations));
-            if let Ok(operations) = &resolved {
-                apply(shared, options, rows, draft, operations)?;
+    let mut commit = |writer: &mut Writer| {
+        applied.clear();
+        shared.commit(writer, options.durability, |rows, draft| {
+            for (_, operations) in &valid {
+                let resolved = resolve(rows, operations);
+                if let Ok(operations) = &resolved {
+                    apply(shared, options, rows, draft, operations)?;
+                }
+                applied.push(resolved.map(|operations| operations.len() as u64));
             }
-            applied.push(resolved.map(|operations| operations.len() as u64));
-        }
-        match applied.iter().all(Result::is_err) {
-            true => Err(Error::InvalidArgument("expected a write that can be applied, found none".into())),
-            false => rows.set_counters(draft.counters),
-        }
-    });
+            match applied.iter().all(Result::is_err) {
+                true => Err(Error::InvalidArgument("expected a write that can be applied, found none".into())),
+                false => rows.set_counters(draft.counters),
+            }
+        })
+    };
+    let committed = match commit(writer) {
+        // An earlier read had failed: nothing of this is on disk, and the rows can be opened anew.
+        Err(Error::WritesStopped { .. }) => shared.recover(writer).and_then(|()| commit(writer)),
+        committed => committed,
+    };
     let sharing = valid.len() - applied.iter().filter(|applied| applied.is_err()).count();
     let (mut outcomes, mut applied) = (outcomes(committed, sharing).into_iter(), applied.into_iter());
     for (request, _) in valid {
@@ -110,7 +125,9 @@ fn outcomes(committed: Result<()>, callers: usize) -> Vec<Result<()>> {
     let copy = || match &error {
         Error::CommitUnknown { .. } => Error::CommitUnknown { source: text.clone().into() },
         Error::Closed => Error::Closed,
+        Error::ReadOnly => Error::ReadOnly,
         Error::WritesStopped { cause } => Error::WritesStopped { cause: cause.clone() },
+        Error::SnapshotsHeld { views, cause } => Error::SnapshotsHeld { views: *views, cause: cause.clone() },
         _ => Error::Storage { action: "commit together with other writes", source: text.clone().into() },
     };
     let mut all: Vec<_> = (1..callers).map(|_| Err(copy())).collect();

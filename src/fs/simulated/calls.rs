@@ -45,6 +45,13 @@ pub(in crate::fs) fn open_to_write(path: &Path) -> io::Result<File> {
     }
 }
 
+pub(in crate::fs) fn open_to_read(path: &Path) -> io::Result<File> {
+    match locate(path)? {
+        None => system::open_to_read(path).map(File::Real),
+        Some(location) => location.open_file().map(File::Simulated),
+    }
+}
+
 pub(in crate::fs) fn open_or_create(path: &Path) -> io::Result<File> {
     match locate(path)? {
         None => system::open_or_create(path).map(File::Real),
@@ -71,6 +78,13 @@ pub(in crate::fs) fn sync_dir(path: &Path) -> io::Result<()> {
 pub(in crate::fs) fn try_lock(file: &File) -> Result<(), TryLockError> {
     match file {
         File::Real(file) => system::try_lock(file),
+        File::Simulated(_) => Ok(()),
+    }
+}
+
+pub(in crate::fs) fn try_lock_shared(file: &File) -> Result<(), TryLockError> {
+    match file {
+        File::Real(file) => system::try_lock_shared(file),
         File::Simulated(_) => Ok(()),
     }
 }

@@ -30,6 +30,12 @@ pub(crate) enum Mutant {
     FailedRowsKept,
     /// The store's directory is not synced at open, so that names of a killed process are trusted.
     NamesTrusted,
+    /// After an error the rows are opened anew, and the delta stays what it was.
+    OldDeltaKept,
+    /// After an error the rows are opened anew and written to while a snapshot reads them as they were.
+    FormerReadersIgnored,
+    /// What a failure left among the segments stays as long as the store is open.
+    FailureUnswept,
     /// Checksums of leaves' runs are not compared.
     RunsUnchecked,
     /// Checksums of records are not compared.

@@ -20,17 +20,26 @@ enum Harness {
     Kill,
     /// A disk that fails at every operation of a switch of the row file, then a write, then a cut.
     Fault,
+    /// A disk that fails at every operation of a call, and a store that works on by itself.
+    Reopen,
     /// Bits changed at rest.
     Damage,
 }
 
 impl Harness {
-    const ALL: [Harness; 6] =
-        [Harness::Creation, Harness::Exhaustive, Harness::Random, Harness::Kill, Harness::Fault, Harness::Damage];
+    const ALL: [Harness; 7] = [
+        Harness::Creation,
+        Harness::Exhaustive,
+        Harness::Random,
+        Harness::Kill,
+        Harness::Fault,
+        Harness::Reopen,
+        Harness::Damage,
+    ];
 }
 
 /// Each mistake, and the harness that must notice it.
-const EXPECTED: [(Mutant, Harness); 13] = [
+const EXPECTED: [(Mutant, Harness); 16] = [
     (Mutant::RowsUnsynced, Harness::Exhaustive),
     (Mutant::StoreNameUnsynced, Harness::Random),
     (Mutant::RowsCreatedInPlace, Harness::Creation),
@@ -42,6 +51,9 @@ const EXPECTED: [(Mutant, Harness); 13] = [
     (Mutant::OldRowsRemovedFirst, Harness::Exhaustive),
     (Mutant::FailedRowsKept, Harness::Fault),
     (Mutant::NamesTrusted, Harness::Kill),
+    (Mutant::OldDeltaKept, Harness::Reopen),
+    (Mutant::FormerReadersIgnored, Harness::Reopen),
+    (Mutant::FailureUnswept, Harness::Reopen),
     (Mutant::RunsUnchecked, Harness::Damage),
     (Mutant::RecordsUnchecked, Harness::Damage),
 ];
@@ -93,6 +105,7 @@ fn try_harness(harness: Harness, mutant: Mutant) -> Result<Caught, u64> {
             exhaustive::kill_everywhere(&history, seed, Some(mutant), &mut counts)
         }),
         Harness::Fault => faults::failed_switches(Some(mutant)).map(|faults| counts.cuts = faults as u64),
+        Harness::Reopen => faults::reopenings(Some(mutant)).map(|faults| counts.cuts = faults as u64),
         Harness::Damage => damage::flips(Some(mutant), 1).map(|flips| counts.cuts = flips as u64),
     };
     match outcome {

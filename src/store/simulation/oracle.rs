@@ -47,8 +47,12 @@ pub(super) fn check(life: &Life) -> Result<Arc<Items>, Failure> {
 }
 
 pub(super) fn read(store: &Store) -> Result<Items, Failure> {
+    read_items(store.scan().map_err(|error| format!("scan failed: {error}"))?)
+}
+
+pub(super) fn read_items(scan: crate::store::Items) -> Result<Items, Failure> {
     let mut items = Items::new();
-    for item in store.scan().map_err(|error| format!("scan failed: {error}"))? {
+    for item in scan {
         let item = item.map_err(|error| format!("scan failed: {error}"))?;
         let note = match item.metadata.get("note") {
             Some(Value::Integer(note)) => Some(*note),

@@ -221,6 +221,11 @@ impl Life {
         (outcome, items)
     }
 
+    /// The open store may hold one of these.
+    pub(super) fn expect(&mut self, may_hold: Vec<Arc<Items>>) {
+        self.may_hold = may_hold;
+    }
+
     /// Drops the store, whatever state it is in, and opens it again.
     pub(super) fn recover_in_place(&mut self, may_hold: Vec<Arc<Items>>) -> Result<(), Failure> {
         self.store = None;
@@ -311,6 +316,7 @@ pub(super) fn expect_disk_error(error: &Error) -> Result<(), Failure> {
         Error::Io { .. }
         | Error::CommitUnknown { .. }
         | Error::WritesStopped { .. }
+        | Error::SnapshotsHeld { .. }
         | Error::Storage { .. }
         | Error::Maintenance { .. } => Ok(()),
         other => Err(format!("expected an error of the disk, found {other:?}")),
