@@ -38,6 +38,7 @@ mod maintenance;
 mod metadata;
 mod options;
 mod recovery;
+mod salvage;
 mod search;
 mod segment;
 mod snapshot;
@@ -51,6 +52,7 @@ pub use maintenance::Stage;
 pub use metadata::{Metadata, Timestamp, Value};
 pub use options::{Durability, Maintenance, Options};
 pub use recovery::{DamagedSegment, OpenReport};
+pub use salvage::{SalvageReport, salvage};
 pub use store::{
     Batch, Hit, Ids, Item, Items, Query, QueryPlan, QueryReport, Scan, SegmentStats, Snapshot, Stats, Store,
     VerifyReport,

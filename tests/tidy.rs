@@ -13,7 +13,7 @@ const LAYERS: &[(&[&str], Siblings)] = &[
     (&["search"], Siblings::Apart),
     (&["maintenance", "recovery"], Siblings::Apart),
     (&["store"], Siblings::Apart),
-    (&["annoy"], Siblings::Apart),
+    (&["annoy", "salvage"], Siblings::Apart),
 ];
 
 /// What `annoy` stands on. Only its import and export know the store; nothing knows `annoy`.

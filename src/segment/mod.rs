@@ -13,6 +13,7 @@ mod progress;
 mod reader;
 mod refine;
 mod rows;
+pub(crate) mod salvage;
 mod split;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use parking_lot::{Mutex, MutexGuard};
 use understory::Durability;
 
-use crate::{durability, kill, script, second_process};
+use crate::{durability, kill, readers, script, second_process};
 
 const TASK: &str = "UNDERSTORY_TEST_TASK";
 const STORE: &str = "UNDERSTORY_TEST_STORE";
@@ -28,6 +28,8 @@ fn child_process() {
     let store = Path::new(&store);
     match task.split_once(' ').unwrap_or((&task, "")) {
         ("open", _) => second_process::open(store),
+        ("hold", _) => readers::hold(store),
+        ("read", _) => readers::read(store),
         ("fill", _) => second_process::fill(store),
         ("immediate", _) => durability::write_and_wait(store, Durability::Immediate),
         ("buffered", _) => durability::write_and_wait(store, Durability::Buffered),

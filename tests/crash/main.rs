@@ -12,5 +12,6 @@ mod durability;
 mod faults;
 mod kill;
 mod power;
+mod readers;
 mod script;
 mod second_process;

@@ -11,6 +11,7 @@ mod filters;
 mod format_fixture;
 mod model;
 mod oracle;
+mod read_only;
 mod sample_recall;
 mod space;
 mod support;

@@ -37,6 +37,11 @@ usage: understory COMMAND ...
   export STORE FILE.ann [--trees 10]
       Writes the vectors as an Annoy index, which Annoy 1.17 loads. Ids must be numbers.
 
+  salvage STORE DEST [--json]
+      Writes whatever is intact of a damaged store into a new one at DEST. The damaged store is not changed.
+
+search, bench, stats, verify and export change nothing and may run beside each other; a store that was not closed
+cleanly they first open for writing, to recover it.
 Ids of digits are numbers, unless --text-id says that all are texts. --json prints one JSON object a line.
 Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
@@ -53,6 +58,7 @@ pub(crate) enum Command {
     Stats { store: PathBuf, json: bool },
     Verify { store: PathBuf },
     Compact { store: PathBuf },
+    Salvage { store: PathBuf, target: PathBuf, json: bool },
     Export(Export),
 }
 
@@ -134,13 +140,17 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         Some("compact") => {
             Options::read(parser, &[])?.finish(|options| Ok(Command::Compact { store: options.path("STORE")? }))
         }
+        Some("salvage") => Options::read(parser, &["json"])?.finish(|options| {
+            let (store, target) = (options.path("STORE")?, options.path("DEST")?);
+            Ok(Command::Salvage { store, target, json: options.json })
+        }),
         Some("export") => Options::read(parser, &["trees"])?.finish(|options| {
             let trees = options.trees.unwrap_or(DEFAULT_TREES);
             Ok(Command::Export(Export { store: options.path("STORE")?, file: options.path("FILE")?, trees }))
         }),
         Some("help") => Ok(Command::Help),
         _ => Err(usage(format!(
-            "expected a command import, search, bench, stats, verify, compact or export, found {name:?}"
+            "expected a command import, search, bench, stats, verify, compact, export or salvage, found {name:?}"
         ))),
     }
 }

@@ -39,6 +39,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Stats { store, json } => commands::stats::run(store, *json),
         Command::Verify { store } => commands::verify::run(store),
         Command::Export(export) => commands::export::run(export),
+        Command::Salvage { store, target, json } => commands::salvage::run(store, target, *json),
         Command::Compact { store } => commands::compact::run(store),
     }
 }

@@ -41,6 +41,16 @@ pub(crate) struct Fault {
     pub(crate) error: io::ErrorKind,
 }
 
+/// What comes of the creation of a file that must be new, as segments are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NewFiles {
+    Created,
+    /// The disk has no room for them.
+    Refused,
+    /// The code has a mistake and panics.
+    Panic,
+}
+
 /// What a disk holds, and how it came to.
 #[derive(Debug)]
 struct State {
@@ -51,6 +61,7 @@ struct State {
     /// Added to the length of each file when it is asked how much room it takes.
     waste: u64,
     fault: Option<Fault>,
+    new_files: NewFiles,
     has_failed: bool,
     mutant: Option<Mutant>,
     held_back: Vec<Operation>,
@@ -76,6 +87,7 @@ impl Disk {
             row_files: BTreeSet::new(),
             waste: 0,
             fault: None,
+            new_files: NewFiles::Created,
             has_failed: false,
             mutant,
             held_back: Vec::new(),
@@ -109,6 +121,11 @@ impl Disk {
     /// Makes the disk fail from now on, or no more.
     pub(crate) fn set_fault(&self, fault: Option<Fault>) {
         self.state.lock().fault = fault;
+    }
+
+    /// Decides what comes of new files from now on.
+    pub(crate) fn set_new_files(&self, new_files: NewFiles) {
+        self.state.lock().new_files = new_files;
     }
 
     /// Whether an operation has failed.
@@ -274,6 +291,12 @@ impl Location {
     }
 
     fn create_file(self, must_be_new: bool) -> io::Result<OnDisk> {
+        let new_files = self.disk.lock().new_files;
+        match new_files {
+            NewFiles::Refused if must_be_new => return Err(io::ErrorKind::StorageFull.into()),
+            NewFiles::Panic if must_be_new => panic!("a mistake on purpose"),
+            _ => {}
+        }
         let existing = self.disk.lock().image.find(&self.path);
         match existing {
             Ok(_) if must_be_new => return Err(io::ErrorKind::AlreadyExists.into()),

@@ -6,8 +6,6 @@
 mod overlay;
 mod pages;
 mod sequence;
-#[cfg(test)]
-mod tests;
 mod tables;
 
 use std::path::Path;
@@ -28,6 +26,7 @@ pub(crate) struct Remains {
     file: Arc<Map>,
     tables: Option<Tables>,
     places: Places,
+    dimension: Option<usize>,
     /// The store's own row, wherever it was found.
     pub(crate) store: Option<StoreRow>,
     /// Which sequence numbers the live ids have.
@@ -43,8 +42,6 @@ pub(crate) struct FoundRow {
     pub(crate) row: Row,
     /// The row database has it; else it may be one that is no longer in use.
     pub(crate) is_in_tables: bool,
-    /// Another row of that sequence number was found as well.
-    pub(crate) is_ambiguous: bool,
 }
 
 impl Remains {
@@ -70,19 +67,24 @@ impl Remains {
         if let Some(dimension) = dimension {
             pages::scan_between(&file, dimension, &|id| names.sequence_of(id), &mut found.rows);
         }
-        Ok(Remains { file, tables, places: found.rows, store, names, dead, problems })
+        Ok(Remains { file, tables, places: found.rows, dimension, store, names, dead, problems })
+    }
+
+    /// The dimension of the vectors, if anything tells.
+    pub(crate) fn dimension(&self) -> Option<usize> {
+        self.dimension
     }
 
     /// The row of a sequence number, which must be that of the id.
     pub(crate) fn row(&self, sequence: u64, id: &Id) -> Option<FoundRow> {
         let in_tables = self.tables.as_ref().and_then(|tables| tables.row(sequence));
         if let Some(row) = in_tables.filter(|row| row.id == *id) {
-            return Some(FoundRow { row, is_in_tables: true, is_ambiguous: false });
+            return Some(FoundRow { row, is_in_tables: true });
         }
         let places = self.places.get(&sequence)?;
         let rows = places.iter().filter_map(|range| self.decode(sequence, range.clone()));
         let row = rows.filter(|row| row.id == *id).last()?;
-        Some(FoundRow { row, is_in_tables: false, is_ambiguous: places.len() > 1 })
+        Some(FoundRow { row, is_in_tables: false })
     }
 
     /// Id and sequence number of every row that was found among the bytes of the file, in use or not.

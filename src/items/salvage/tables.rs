@@ -11,7 +11,7 @@ use super::super::faults::{Guarded, contained};
 use super::super::meta::StoreRow;
 use super::super::read;
 use super::super::row::{Row, decode_id};
-use super::super::tables::{Bytes, DEAD, Entries, FRESH, Handle, IDS, META, PACKED, StoredKey, Table};
+use super::super::tables::{Bytes, DEAD, FRESH, Handle, IDS, META, PACKED, StoredKey, Table};
 use super::overlay::Overlay;
 use crate::error::Result;
 use crate::fs::Map;
@@ -163,9 +163,9 @@ fn visit<K: StoredKey>(
                 return false;
             }
         };
-        let step = |entries: &mut Entries<'_, K>| if from_front { entries.next() } else { entries.next_back() };
         for _ in 0..limit {
-            let error = match step(&mut entries) {
+            let next = if from_front { entries.next() } else { entries.next_back() };
+            let error = match next {
                 Ok(None) => return is_whole,
                 Ok(Some((key, value))) => match visit(key.value(), value.value()) {
                     Ok(()) => continue,

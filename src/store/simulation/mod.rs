@@ -2,6 +2,7 @@
 //! lost in every way a disk may lose it, and the store must open with all that was acknowledged. `docs/durability.md`
 //! says what is promised and how to run the long forms.
 
+mod background;
 mod cuts;
 mod damage;
 mod exhaustive;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use understory::{Hit, Id, Store};
 
-use super::open_existing;
+use super::open_to_read;
 use crate::arguments::Bench;
 use crate::cpu::Stopwatch;
 use crate::failure::{Failure, Result};
@@ -50,7 +50,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     let queries = input::read_vectors(&bench.queries)?;
     let truth = input::read_row_numbers(&bench.truth)?;
     check_truth(bench, &queries, &truth)?;
-    let store = open_existing(&bench.store)?;
+    let store = open_to_read(&bench.store)?;
     let stats = store.stats()?;
     let settings = settings(stats.items, stats.default_effort);
     if !bench.json {

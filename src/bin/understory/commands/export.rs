@@ -11,7 +11,7 @@ pub(crate) fn run(export: &Export) -> Result<()> {
     if !input::is_ann(&export.file) {
         return Err(Failure::in_file(&export.file, "expected a file .ann to write, found another extension"));
     }
-    let store = super::open_existing(&export.store)?;
+    let store = super::open_to_read(&export.store)?;
     let items = understory::annoy::export(&store.snapshot()?, &export.file, export.trees)?;
     store.close()?;
     let seconds = watch.wall().as_secs_f64();

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod compact;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod salvage;
 pub(crate) mod search;
 pub(crate) mod stats;
 pub(crate) mod verify;
@@ -12,15 +13,31 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use understory::{Maintenance, Options, Stage, Store};
+use understory::{Error, Maintenance, Options, Stage, Store};
 
 use crate::cpu::{Stopwatch, process_cpu_time};
 use crate::failure::Result;
 use crate::progress::Progress;
 
-/// Opens a store that must exist, without a worker: a command that only reads starts no compaction.
+/// Opens a store that must exist to write it, without a worker.
 fn open_existing(path: &Path) -> Result<Store> {
-    let store = Store::open_with(path, Options::new().create(false).maintenance(Maintenance::Manual))?;
+    Ok(warn(Store::open_with(path, options())?))
+}
+
+/// Opens a store that must exist to read it. Nothing is changed, and others may read it too; only a store that was not
+/// closed cleanly is opened for writing, once, to recover it.
+fn open_to_read(path: &Path) -> Result<Store> {
+    match Store::open_with(path, options().read_only(true)) {
+        Err(Error::NeedsRecovery { .. }) => open_existing(path),
+        opened => Ok(warn(opened?)),
+    }
+}
+
+fn options() -> Options {
+    Options::new().create(false).maintenance(Maintenance::Manual)
+}
+
+fn warn(store: Store) -> Store {
     for segment in &store.open_report().damaged_segments {
         eprintln!(
             "understory: warning: {} is set aside, its {} items are answered from the rows: {}",
@@ -29,7 +46,7 @@ fn open_existing(path: &Path) -> Result<Store> {
             segment.cause
         );
     }
-    Ok(store)
+    store
 }
 
 /// Compacts with a progress bar. The CPU time of what makes searches fast: building segments and measuring searches,

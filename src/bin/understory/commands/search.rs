@@ -3,7 +3,7 @@
 use serde::Serialize;
 use understory::Hit;
 
-use super::open_existing;
+use super::open_to_read;
 use crate::arguments::{Effort, Search, Target};
 use crate::failure::{Failure, Result};
 use crate::{input, output};
@@ -16,7 +16,7 @@ struct Line {
 }
 
 pub(crate) fn run(search: &Search) -> Result<()> {
-    let store = open_existing(&search.store)?;
+    let store = open_to_read(&search.store)?;
     let query = match &search.target {
         Target::Row { file, row } => store.query(input::read_vector(file, *row)?)?,
         Target::Item(id) => store.query_near(id.clone())?,

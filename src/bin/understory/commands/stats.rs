@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use understory::{SegmentStats, Stats};
 
-use super::open_existing;
+use super::open_to_read;
 use crate::failure::Result;
 use crate::output;
 
@@ -40,7 +40,7 @@ struct Segment {
 }
 
 pub(crate) fn run(path: &Path, json: bool) -> Result<()> {
-    let store = open_existing(path)?;
+    let store = open_to_read(path)?;
     let report = Report::new(&store.stats()?, store.open_report().damaged_segments.len());
     if json {
         return output::json(&report);

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::open_existing;
+use super::open_to_read;
 use crate::failure::{Failure, Result};
 use crate::output;
 use crate::progress::Progress;
 
 pub(crate) fn run(path: &Path) -> Result<()> {
-    let store = open_existing(path)?;
+    let store = open_to_read(path)?;
     let report = {
         let _progress = Progress::waiting("verifying");
         store.verify()?

@@ -1,0 +1,190 @@
+//! What a damaged segment still tells: vectors and sequence numbers of records with a good checksum, and ids.
+//!
+//! The section table says where they are; where it is damaged, the first records are looked for at every place where a
+//! section may begin, and the sections after them follow in the order of the format.
+
+use std::ops::Range;
+use std::path::Path;
+
+use crate::bytes::{Reader, checksum, floats};
+use crate::error::Result;
+use crate::fs::Map;
+use crate::segment::format::{
+    ALIGNMENT, Header, Kind, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TRAILER_BYTES, Trailer,
+};
+use crate::types::{Id, MAX_ID_BYTES, Metric};
+
+const ID_CHECKSUM_BYTES: usize = 4;
+
+/// An item of a damaged segment.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FoundRecord {
+    pub(crate) sequence: u64,
+    /// `None` where it is damaged.
+    pub(crate) id: Option<Id>,
+    pub(crate) position: usize,
+}
+
+/// What is left of a segment file.
+pub(crate) struct Remains {
+    file: Map,
+    /// What the header says, if it is intact.
+    pub(crate) metric: Option<Metric>,
+    pub(crate) dimension: Option<usize>,
+    pub(crate) uuid: Option<[u8; 16]>,
+    sections: Option<Sections>,
+}
+
+/// Where the three sections of interest are.
+struct Sections {
+    records: Range<usize>,
+    offsets: Range<usize>,
+    ids: Range<usize>,
+}
+
+impl Remains {
+    /// Finds its way in a segment file. `dimension` is what its vectors are known to have.
+    ///
+    /// # Errors
+    ///
+    /// Only if the file cannot be read at all.
+    pub(crate) fn open(path: &Path, dimension: Option<usize>) -> Result<Remains> {
+        let file = Map::open(path)?;
+        let header = Header::decode(&file).ok();
+        let dimension = header.as_ref().map(|header| header.dimension as usize).or(dimension);
+        let sections = dimension.and_then(|dimension| {
+            by_table(&file, dimension).or_else(|| by_search(&file, dimension, header.as_ref()))
+        });
+        let (metric, uuid) = (header.as_ref().map(|header| header.metric), header.map(|header| header.uuid));
+        Ok(Remains { file, metric, dimension, uuid, sections })
+    }
+
+    /// The records with a good checksum, and how many there should be.
+    pub(crate) fn records(&self) -> (Vec<FoundRecord>, usize) {
+        let (Some(dimension), Some(sections)) = (self.dimension, &self.sections) else { return (Vec::new(), 0) };
+        let count = sections.records.len() / record_bytes(dimension);
+        let mut ids = Ids::new(self.file.get(sections.offsets.clone()), self.file.get(sections.ids.clone()));
+        let mut found = Vec::new();
+        for position in 0..count {
+            let id = ids.next_id(position);
+            if let Some(record) = record(&self.file, dimension, sections.records.start, position) {
+                let sequence = Reader::new(record.get(4 * dimension + 4..).unwrap_or(&[])).u64();
+                found.extend(sequence.ok().map(|sequence| FoundRecord { sequence, id, position }));
+            }
+        }
+        (found, count)
+    }
+
+    /// The vector of a record that was found.
+    pub(crate) fn vector(&self, position: usize) -> Option<Vec<f32>> {
+        let (dimension, sections) = (self.dimension?, self.sections.as_ref()?);
+        let record = record(&self.file, dimension, sections.records.start, position)?;
+        Some(floats(record.get(..4 * dimension)?).collect())
+    }
+}
+
+fn record_bytes(dimension: usize) -> usize {
+    4 * dimension + RECORD_TAIL_BYTES
+}
+
+/// The bytes of a record, if its checksum is good.
+fn record(file: &[u8], dimension: usize, start: usize, position: usize) -> Option<&[u8]> {
+    let at = record_bytes(dimension).checked_mul(position)?.checked_add(start)?;
+    let bytes = file.get(at..at.checked_add(record_bytes(dimension))?)?;
+    let (covered, stored) = bytes.split_last_chunk::<4>()?;
+    (checksum(&[&(position as u64).to_le_bytes(), covered]) == u32::from_le_bytes(*stored)).then_some(bytes)
+}
+
+/// Positions of which at least one is good, or there are no records here: the first ones, and some far behind them.
+fn tried() -> impl Iterator<Item = usize> {
+    (0..8).chain((3..24).map(|power| 1 << power))
+}
+
+fn by_table(file: &[u8], dimension: usize) -> Option<Sections> {
+    let (trailer, _) = Trailer::decode(file.get(file.len().checked_sub(TRAILER_BYTES)?..)?).ok()?;
+    let start = usize::try_from(trailer.table_offset).ok()?;
+    let table = file.get(start..start.checked_add((trailer.sections as usize).checked_mul(SECTION_BYTES)?)?)?;
+    let find = |kind: Kind| {
+        let sections = table.chunks_exact(SECTION_BYTES).filter_map(|bytes| Section::decode(bytes).ok());
+        let section = sections.into_iter().find(|section| section.kind == kind as u32)?;
+        let start = usize::try_from(section.offset).ok()?;
+        let end = start.checked_add(usize::try_from(section.length).ok()?)?;
+        (end <= file.len()).then_some(start..end)
+    };
+    let records = find(Kind::Records)?;
+    let is_sound = checksum(&[table]) == trailer.table_checksum
+        || tried().any(|position| record(file, dimension, records.start, position).is_some());
+    let sections = Sections { records, offsets: find(Kind::IdOffsets)?, ids: find(Kind::Ids)? };
+    is_sound.then_some(sections)
+}
+
+/// Looks for the records. How many there are the header tells, or else they end where no more are good.
+fn by_search(file: &[u8], dimension: usize, header: Option<&Header>) -> Option<Sections> {
+    // A checksum a place would take long: a sequence number that fits goes first.
+    let sequence_at = |start: usize, position: usize| {
+        let at = start.checked_add(record_bytes(dimension).checked_mul(position)?)?.checked_add(4 * dimension + 4)?;
+        Reader::new(file.get(at..)?).u64().ok()
+    };
+    let fits = |sequence: u64| match header {
+        Some(header) => header.range.contains(sequence),
+        None => sequence > 0 && sequence < 1 << 40,
+    };
+    let may_begin = |start: usize| {
+        tried().any(|position| {
+            sequence_at(start, position).is_some_and(fits) && record(file, dimension, start, position).is_some()
+        })
+    };
+    let start = (0..file.len()).step_by(ALIGNMENT).find(|&start| may_begin(start))?;
+    let room = file.len().saturating_sub(start) / record_bytes(dimension);
+    let count = match header {
+        Some(header) => usize::try_from(header.items).ok()?.min(room),
+        None => (0..room).rev().find(|&position| record(file, dimension, start, position).is_some())? + 1,
+    };
+    let end = start + count * record_bytes(dimension);
+    let offsets = end.next_multiple_of(ALIGNMENT);
+    let offsets = offsets..offsets.saturating_add(8 * (count + 1));
+    let ids = offsets.end.next_multiple_of(ALIGNMENT);
+    Some(Sections { records: start..end, offsets, ids: ids..file.len().max(ids) })
+}
+
+/// The ids in the order of positions. They follow each other without gaps: where an offset is damaged, the end of the
+/// id before is where the next begins.
+struct Ids<'f> {
+    offsets: &'f [u8],
+    ids: &'f [u8],
+    /// Where the next id begins, if the one before it was read.
+    next: Option<usize>,
+}
+
+impl<'f> Ids<'f> {
+    fn new(offsets: Option<&'f [u8]>, ids: Option<&'f [u8]>) -> Ids<'f> {
+        Ids { offsets: offsets.unwrap_or(&[]), ids: ids.unwrap_or(&[]), next: Some(0) }
+    }
+
+    fn next_id(&mut self, position: usize) -> Option<Id> {
+        let (start, end) = (self.offset(position), self.offset(position + 1));
+        let found = (start.zip(end).and_then(|(start, end)| self.read(position, start, end)))
+            .or_else(|| self.search(position, self.next.or(start)?))
+            .or_else(|| self.search(position, start?));
+        self.next = found.as_ref().map(|&(_, end)| end);
+        found.map(|(id, _)| id)
+    }
+
+    fn offset(&self, position: usize) -> Option<usize> {
+        let bytes = self.offsets.get(position.checked_mul(8)?..)?;
+        usize::try_from(Reader::new(bytes).u64().ok()?).ok()
+    }
+
+    /// The id in a range, and where it ends.
+    fn read(&self, position: usize, start: usize, end: usize) -> Option<(Id, usize)> {
+        let (id, stored) = self.ids.get(start..end)?.split_last_chunk::<ID_CHECKSUM_BYTES>()?;
+        let is_good = checksum(&[&(position as u64).to_le_bytes(), id]) == u32::from_le_bytes(*stored);
+        is_good.then(|| Id::decode(id)).flatten().map(|id| (id, end))
+    }
+
+    /// The id that begins here, however long it is.
+    fn search(&self, position: usize, start: usize) -> Option<(Id, usize)> {
+        (1..=MAX_ID_BYTES + 1)
+            .find_map(|len| self.read(position, start, start.checked_add(len + ID_CHECKSUM_BYTES)?))
+    }
+}
