@@ -108,7 +108,8 @@ pub(crate) fn open_read_only(path: &Path, options: &Options) -> Result<Opened> {
 fn name_salvage(path: &Path, error: Error) -> Error {
     match error {
         Error::Corrupt(mut corruption) => {
-            let hint = format!(" (`understory salvage {} DEST` writes what is intact into a new store)", path.display());
+            let hint =
+                format!(" (`understory salvage {} DEST` writes what is intact into a new store)", path.display());
             corruption.found.push_str(&hint);
             Error::Corrupt(corruption)
         }
@@ -249,8 +250,7 @@ fn load(
     let effort = rows.effort()?.unwrap_or_default();
     let len = rows.len()?;
     let delta = Delta::default();
-    let mut view =
-        View { rows: Arc::new(rows), store, counters, frame, parts, delta, dead, effort, len, reloads: 0 };
+    let mut view = View { rows: Arc::new(rows), store, counters, frame, parts, delta, dead, effort, len, reloads: 0 };
     view.delta = load_delta(path, &view)?;
     Ok(view)
 }

@@ -350,3 +350,28 @@ fn verify_says_what_is_damaged_and_searches_go_on() {
         String::from_utf8(search.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(ids(&hits), nearest(&base, &queries[0], K));
 }
+
+#[test]
+fn a_damaged_store_is_salvaged_into_a_new_one() {
+    let (folder, base, _) = inputs();
+    folder.output("import s base.npy --metric euclidean");
+    let is_rows = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "redb");
+    let row_file = files_under(&folder.path("s")).into_iter().find(is_rows).expect("a row file");
+    let mut bytes = std::fs::read(&row_file).unwrap();
+    bytes[..320].fill(0);
+    std::fs::write(&row_file, &bytes).unwrap();
+    for line in ["search s --near 3", "stats s", "verify s", "compact s"] {
+        assert!(folder.failure(line, 1).contains("understory salvage s DEST"), "{line}");
+    }
+    let output = folder.run("salvage s whole --json");
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let expected = json!([ROWS, ROWS, 0, "euclidean", true]);
+    let found = ["items", "from_pages", "lost", "metric", "metric_is_known"].map(|name| report[name].clone());
+    assert_eq!(json!(found), expected, "{report}");
+    assert_eq!(std::fs::read(&row_file).unwrap(), bytes, "the damaged store stays as it is");
+    let hits = folder.json("search whole --near 3 -k 5 --exact --json");
+    assert_eq!(ids(&hits), nearest(&base, &base[3], 5));
+    assert!(folder.output("verify whole").contains("nothing is wrong"));
+    assert!(folder.failure("salvage s whole", 1).contains("in use"));
+}

@@ -32,7 +32,9 @@ impl Map {
         let file = File::open(path).map_err(|source| Error::io("open", path, source))?;
         // SAFETY: the file must not change while it is mapped. Segments are written under another name, synced and
         // renamed, and no code opens one for writing afterwards or truncates it. Their names are never reused, and the
-        // directory lock keeps other stores out. Files of `annoy` are replaced by renaming as well, at most appended
+        // directory lock keeps other stores out. A row file is mapped by a salvage alone, which opens no store on it and
+        // shares the lock that a writer would need; where that was removed, as for every file, other programs must not
+        // change it. Files of `annoy` are replaced by renaming as well, at most appended
         // to behind what is mapped, and their documentation asks callers that no other program changes them in place.
         #[expect(unsafe_code, reason = "mapping has no safe form")]
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|source| Error::io("map", path, source))?;

@@ -13,7 +13,9 @@ mod system;
 use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 
-pub(crate) use crash::{crash_point, ignores_former_readers, keeps_old_delta, skips_records, skips_runs, skips_sweep};
+pub(crate) use crash::{
+    crash_point, ignores_former_readers, keeps_old_delta, skips_records, skips_runs, skips_sweep,
+};
 pub(crate) use map::Map;
 #[cfg(test)]
 use simulated::calls;
@@ -127,7 +129,9 @@ impl DirLock {
         let path = dir.join("LOCK");
         let file = match calls::open_to_read(&path) {
             Ok(file) => file,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return Ok(None),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+                return Ok(None);
+            }
             Err(source) => return Err(Error::io("open", &path, source)),
         };
         match calls::try_lock_shared(&file) {

@@ -218,19 +218,13 @@ pub(super) fn row(
     }
 }
 
-pub(super) fn fresh_row(
-    fresh: &Handle<u64, impl ReadableTable<u64, Bytes>>,
-    sequence: u64,
-) -> Result<Option<Row>> {
+pub(super) fn fresh_row(fresh: &Handle<u64, impl ReadableTable<u64, Bytes>>, sequence: u64) -> Result<Option<Row>> {
     let Some(value) = fresh.get(&sequence)? else { return Ok(None) };
     let row = RowRef::decode(sequence, value.value()).and_then(RowRef::to_row);
     row.map(Some).map_err(|fault| fresh.fault(&sequence, fault))
 }
 
-pub(super) fn packed_row(
-    packed: &Handle<u64, impl ReadableTable<u64, Bytes>>,
-    sequence: u64,
-) -> Result<Option<Row>> {
+pub(super) fn packed_row(packed: &Handle<u64, impl ReadableTable<u64, Bytes>>, sequence: u64) -> Result<Option<Row>> {
     let Some((key, value)) = packed.range(..=sequence)?.next_back()? else { return Ok(None) };
     let key = key.value();
     let block = Block::decode(key, value.value()).map_err(|fault| packed.fault(&key, fault))?;

@@ -64,8 +64,7 @@ impl Sources {
             problems.push("there is no row file: only vectors and ids of segments are left".to_owned());
         }
         // Headers first: a dimension helps to find rows, and rows tell the dimension of segments with damaged headers.
-        let mut dimension =
-            segment_files.iter().find_map(|file| segment::Remains::open(file, None).ok()?.dimension);
+        let mut dimension = segment_files.iter().find_map(|file| segment::Remains::open(file, None).ok()?.dimension);
         let mut rows = Vec::new();
         for file in &row_files {
             match rows::Remains::read(file, dimension) {
@@ -119,7 +118,8 @@ impl Sources {
             let named: BTreeSet<u64> = self.versions.values().flatten().copied().collect();
             let is_dead = |sequence| self.rows.iter().any(|rows| rows.dead.contains(sequence));
             self.nameless =
-                unnamed.into_iter().filter(|sequence| !named.contains(sequence) && !is_dead(*sequence)).count() as u64;
+                unnamed.into_iter().filter(|sequence| !named.contains(sequence) && !is_dead(*sequence)).count()
+                    as u64;
         }
     }
 

@@ -263,7 +263,8 @@ fn a_damaged_segment_gives_the_vectors_that_are_intact() {
             fixture.versions.iter().any(|(known, version)| known == *id && version == vector)
         };
         assert!(items.iter().all(|item| is_right(&item)), "{what}");
-        let found = fixture.items.iter().filter(|(id, entry)| items.get(id).is_some_and(|item| item.0 == entry.vector));
+        let found =
+            fixture.items.iter().filter(|(id, entry)| items.get(id).is_some_and(|item| item.0 == entry.vector));
         assert!(found.count() >= at_least, "{what}: expected {at_least} items, found {report:?}");
     };
     let without = |range: Range<usize>| {

@@ -40,6 +40,8 @@ struct Sections {
     records: Range<usize>,
     offsets: Range<usize>,
     ids: Range<usize>,
+    /// Whether a checksum says so.
+    is_intact: bool,
 }
 
 impl Remains {
@@ -51,9 +53,14 @@ impl Remains {
     pub(crate) fn open(path: &Path, dimension: Option<usize>) -> Result<Remains> {
         let file = Map::open(path)?;
         let header = Header::decode(&file).ok();
-        let dimension = header.as_ref().map(|header| header.dimension as usize).or(dimension);
+        let table = by_table(&file);
+        let of_header = header.as_ref().map(|header| header.dimension as usize);
+        let dimension = of_header.or(dimension).or_else(|| dimension_of(table.as_ref()?));
         let sections = dimension.and_then(|dimension| {
-            by_table(&file, dimension).or_else(|| by_search(&file, dimension, header.as_ref()))
+            let is_sound = |sections: &Sections| has_record(&file, dimension, sections.records.start);
+            table
+                .filter(|table| table.is_intact || is_sound(table))
+                .or_else(|| by_search(&file, dimension, header.as_ref()))
         });
         let (metric, uuid) = (header.as_ref().map(|header| header.metric), header.map(|header| header.uuid));
         Ok(Remains { file, metric, dimension, uuid, sections })
@@ -100,7 +107,19 @@ fn tried() -> impl Iterator<Item = usize> {
     (0..8).chain((3..24).map(|power| 1 << power))
 }
 
-fn by_table(file: &[u8], dimension: usize) -> Option<Sections> {
+/// Whether there are good records from here on.
+fn has_record(file: &[u8], dimension: usize, start: usize) -> bool {
+    tried().any(|position| record(file, dimension, start, position).is_some())
+}
+
+/// The dimension that makes the records as many as the ids.
+fn dimension_of(sections: &Sections) -> Option<usize> {
+    let items = (sections.offsets.len() / 8).checked_sub(1)?;
+    let record = sections.records.len().checked_div(items)?;
+    record.checked_sub(RECORD_TAIL_BYTES).map(|vector| vector / 4)
+}
+
+fn by_table(file: &[u8]) -> Option<Sections> {
     let (trailer, _) = Trailer::decode(file.get(file.len().checked_sub(TRAILER_BYTES)?..)?).ok()?;
     let start = usize::try_from(trailer.table_offset).ok()?;
     let table = file.get(start..start.checked_add((trailer.sections as usize).checked_mul(SECTION_BYTES)?)?)?;
@@ -111,11 +130,9 @@ fn by_table(file: &[u8], dimension: usize) -> Option<Sections> {
         let end = start.checked_add(usize::try_from(section.length).ok()?)?;
         (end <= file.len()).then_some(start..end)
     };
-    let records = find(Kind::Records)?;
-    let is_sound = checksum(&[table]) == trailer.table_checksum
-        || tried().any(|position| record(file, dimension, records.start, position).is_some());
-    let sections = Sections { records, offsets: find(Kind::IdOffsets)?, ids: find(Kind::Ids)? };
-    is_sound.then_some(sections)
+    let is_intact = checksum(&[table]) == trailer.table_checksum;
+    let (records, offsets, ids) = (find(Kind::Records)?, find(Kind::IdOffsets)?, find(Kind::Ids)?);
+    Some(Sections { records, offsets, ids, is_intact })
 }
 
 /// Looks for the records. How many there are the header tells, or else they end where no more are good.
@@ -144,7 +161,7 @@ fn by_search(file: &[u8], dimension: usize, header: Option<&Header>) -> Option<S
     let offsets = end.next_multiple_of(ALIGNMENT);
     let offsets = offsets..offsets.saturating_add(8 * (count + 1));
     let ids = offsets.end.next_multiple_of(ALIGNMENT);
-    Some(Sections { records: start..end, offsets, ids: ids..file.len().max(ids) })
+    Some(Sections { records: start..end, offsets, ids: ids..file.len().max(ids), is_intact: false })
 }
 
 /// The ids in the order of positions. They follow each other without gaps: where an offset is damaged, the end of the
@@ -184,7 +201,6 @@ impl<'f> Ids<'f> {
 
     /// The id that begins here, however long it is.
     fn search(&self, position: usize, start: usize) -> Option<(Id, usize)> {
-        (1..=MAX_ID_BYTES + 1)
-            .find_map(|len| self.read(position, start, start.checked_add(len + ID_CHECKSUM_BYTES)?))
+        (1..=MAX_ID_BYTES + 1).find_map(|len| self.read(position, start, start.checked_add(len + ID_CHECKSUM_BYTES)?))
     }
 }

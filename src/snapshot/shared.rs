@@ -50,8 +50,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(path: PathBuf, database: Database, view: View, reload: Reload) -> Shared {
-        let writer =
-            Writer { database: Some(database), stopped: None, former: Vec::new(), failure: String::new() };
+        let writer = Writer { database: Some(database), stopped: None, former: Vec::new(), failure: String::new() };
         Shared {
             path,
             next_segment_id: AtomicU64::new(view.counters.next_segment),
@@ -139,16 +138,20 @@ impl Shared {
         }
     }
 
-    /// Removes what failures may have left among the segments. Only where no segment is being made.
+    /// Removes what failures may have left. Only where neither a segment nor a row file is being made.
     pub(crate) fn sweep(&self) -> Result<()> {
         if fs::skips_sweep(&self.path) {
             return Ok(());
         }
-        sweep::sweep(&self.path, &*self.view()?, &mut |path| {
-            // What cannot be removed now is removed later, or when the store is opened.
-            let _ = fs::remove(&path);
+        let view = self.view()?;
+        let mut unnamed = sweep::old_row_files(&self.path, &view)?;
+        sweep::sweep(&self.path, &view, &mut |path| {
+            unnamed.push(path);
             Ok(())
-        })
+        })?;
+        // What cannot be removed now is removed later, or when the store is opened.
+        unnamed.iter().for_each(|path| drop(fs::remove(path)));
+        Ok(())
     }
 
     /// Whether the rows were opened anew since a view was taken.

@@ -1,8 +1,8 @@
-//! Which files among the segments a view names, and the removal of all others.
+//! Which files a view names, and the removal of others.
 
 use std::path::{Path, PathBuf};
 
-use super::{Source, View, segments_dir};
+use super::{Source, View, generation, segments_dir};
 use crate::error::Result;
 use crate::fs;
 
@@ -27,4 +27,11 @@ pub(crate) fn sweep(store: &Path, view: &View, remove: &mut dyn FnMut(PathBuf) -
         }
     }
     Ok(())
+}
+
+/// The row files that the view's replaced.
+pub(super) fn old_row_files(store: &Path, view: &View) -> Result<Vec<PathBuf>> {
+    let current = generation(view.rows.path());
+    let is_old = |entry: &PathBuf| generation(entry).is_some_and(|number| Some(number) < current);
+    Ok(fs::list(store)?.into_iter().filter(is_old).collect())
 }

@@ -62,7 +62,8 @@ impl Remains {
         }
         let mut found = pages::scan(&file);
         let store = store.or(found.store);
-        let first = found.rows.values().flatten().next().and_then(|range| super::row::dimension(file.get(range.clone())?));
+        let first =
+            found.rows.values().flatten().next().and_then(|range| super::row::dimension(file.get(range.clone())?));
         let dimension = store.as_ref().and_then(|store| store.dimension).or(dimension).or(first);
         if let Some(dimension) = dimension {
             pages::scan_between(&file, dimension, &|id| names.sequence_of(id), &mut found.rows);
@@ -89,7 +90,8 @@ impl Remains {
 
     /// Id and sequence number of every row that was found among the bytes of the file, in use or not.
     pub(crate) fn rows(&self) -> impl Iterator<Item = (Id, u64)> + '_ {
-        let places = self.places.iter().flat_map(|(&sequence, ranges)| ranges.iter().map(move |range| (sequence, range)));
+        let places =
+            self.places.iter().flat_map(|(&sequence, ranges)| ranges.iter().map(move |range| (sequence, range)));
         places.filter_map(|(sequence, range)| Some((self.decode(sequence, range.clone())?.id, sequence)))
     }
 

@@ -16,13 +16,15 @@ fn life(new_files: NewFiles) -> Life {
     let mut life = new_store(None).unwrap();
     life.reopen(Manner { durability: Durability::Immediate, has_worker: true }).unwrap();
     life.disk().set_new_files(new_files);
-    // It becomes an unbuilt part, for the worker to build.
-    life.call(Call::LargeBatch, 1).unwrap();
+    // Together they become an unbuilt part, for the worker to build.
+    for call in [Call::Batch, Call::LargeBatch] {
+        life.call(call, 1).unwrap();
+    }
     life
 }
 
 fn wait(life: &Life, what: &str, is_so: impl Fn(&Stats) -> bool) -> Stats {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(20);
     loop {
         let stats = life.store().stats().unwrap();
         if is_so(&stats) {

@@ -36,7 +36,9 @@ fn a_failing_disk_is_reported_and_loses_nothing() {
     let started = Instant::now();
     let (mut counts, mut faults) = (Counts::default(), 0);
     for (seed, call) in (0..).zip(Call::ALL) {
-        for ((is_lasting, error), sequel) in FAULTS.into_iter().flat_map(|fault| SEQUELS.map(|sequel| (fault, sequel))) {
+        for ((is_lasting, error), sequel) in
+            FAULTS.into_iter().flat_map(|fault| SEQUELS.map(|sequel| (fault, sequel)))
+        {
             faults += fail_everywhere(call, seed, (is_lasting, error), sequel, None, &mut counts)
                 .unwrap_or_else(|failure| panic!("{call:?}, {error}, lasting: {is_lasting}, {sequel:?}: {failure}"));
         }

@@ -65,6 +65,9 @@ fn the_other_commands_take_a_store() {
     assert_eq!(parsed("bench s --queries q.npy --truth t.npy"), Ok(Command::Bench(bench)));
     assert_eq!(parsed("stats s --json"), Ok(Command::Stats { store: "s".into(), json: true }));
     assert_eq!(parsed("verify s"), Ok(Command::Verify { store: "s".into() }));
+    let salvage = Command::Salvage { store: "s".into(), target: "t".into(), json: true };
+    assert_eq!(parsed("salvage s --json t"), Ok(salvage));
+    assert!(refused("salvage s").contains("DEST"));
     assert_eq!(parsed("compact -- -s"), Ok(Command::Compact { store: "-s".into() }));
     for line in ["--help", "-h", "help", "import --help", "search s --near 3 -h"] {
         assert_eq!(parsed(line), Ok(Command::Help), "{line}");

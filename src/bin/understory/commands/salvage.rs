@@ -27,6 +27,7 @@ struct Report<'r> {
 }
 
 pub(crate) fn run(store: &Path, target: &Path, json: bool) -> Result<()> {
+    quieten_row_database();
     let report = {
         let _progress = Progress::waiting("salvaging");
         understory::salvage(store, target)?
@@ -41,6 +42,16 @@ pub(crate) fn run(store: &Path, target: &Path, json: bool) -> Result<()> {
         output::line(&line)?;
     }
     Ok(())
+}
+
+/// The row database panics on some damaged pages. The library makes reports of that; nobody needs to read it twice.
+fn quieten_row_database() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.location().is_none_or(|place| !place.file().contains("redb")) {
+            report(panic);
+        }
+    }));
 }
 
 impl Report<'_> {
