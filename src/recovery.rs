@@ -12,8 +12,8 @@ use crate::items::{Database, ReadRows, StoreRow};
 use crate::options::Options;
 use crate::segment::Expected;
 use crate::snapshot::{
-    Delta, DeltaItem, LiveSegment, ManifestRow, Part, Source, State, View, generation, row_file,
-    segment_path, segments_dir, sweep,
+    Delta, DeltaItem, LiveSegment, ManifestRow, Part, Source, State, View, generation, row_file, segment_path,
+    segments_dir, sweep,
 };
 use crate::types::{Id, MAX_DIMENSION, Metric, SequenceRange};
 

@@ -7,6 +7,7 @@ mod batch;
 mod change;
 mod edit;
 mod query;
+mod recall;
 mod scan;
 mod select;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use serde::Serialize;
 pub use batch::Batch;
 use batch::Operation;
 pub use query::{Hit, Query, QueryPlan, QueryReport};
+pub use recall::RecallReport;
 pub use scan::Scan;
 use snapshot::Registry;
 pub use snapshot::{Ids, Item, Items, Snapshot};

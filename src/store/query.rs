@@ -82,7 +82,7 @@ enum Effort {
 pub struct Query {
     snapshot: Snapshot,
     vector: Vec<f32>,
-    k: usize,
+    pub(super) k: usize,
     effort: Effort,
     max_distance: f32,
     filter: Option<Arc<Filter>>,

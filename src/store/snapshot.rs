@@ -159,11 +159,13 @@ impl Snapshot {
         if vectors.len() < 2 || self.threads == 1 {
             return vectors.iter().map(search).collect();
         }
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(self.threads)
-            .build()
-            .map_err(|error| Error::Maintenance { cause: error.to_string() })?
-            .install(|| vectors.par_iter().map(search).collect())
+        self.on_threads(|| vectors.par_iter().map(search).collect())
+    }
+
+    /// Runs on as many threads as the options say.
+    pub(super) fn on_threads<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build();
+        pool.map_err(|error| Error::Maintenance { cause: error.to_string() })?.install(work)
     }
 }
 

@@ -37,7 +37,9 @@ fn vector(id: u64) -> [f32; 3] {
 
 fn fill(store: &Store) {
     let mut batch = Batch::new();
-    (0..ITEMS).for_each(|id| drop(batch.insert(id, vector(id))));
+    for id in 0..ITEMS {
+        batch.insert(id, vector(id));
+    }
     store.write(batch).unwrap();
     store.flush().unwrap();
     store.insert(ITEMS, vector(ITEMS)).unwrap();

@@ -9,7 +9,9 @@ use crate::support::{Dir, manual, refused};
 fn filled(path: &Path) -> Store {
     let store = Store::open_with(path, manual(Metric::Euclidean)).unwrap();
     let mut batch = Batch::new();
-    (0..500u64).for_each(|id| drop(batch.insert(id, [id as f32, 0.5])));
+    for id in 0..500u64 {
+        batch.insert(id, [id as f32, 0.5]);
+    }
     store.write(batch).unwrap();
     store.flush().unwrap();
     store.insert(500, [500.0, 0.5]).unwrap();

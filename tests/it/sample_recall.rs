@@ -68,3 +68,39 @@ fn default_searches_of_the_sample_find_nineteen_of_twenty() {
         model.check_exact(query, 10, &store.query(query).unwrap().k(10).exact().run().unwrap());
     }
 }
+
+#[test]
+fn measured_recall_is_the_share_that_searches_find() {
+    let dir = Dir::new();
+    let store = Store::open_with(dir.store(), manual(Metric::Cosine)).unwrap();
+    let (mut model, mut batch) = (Model::new(Metric::Cosine), Batch::new());
+    let rows = sample();
+    for (row, vector) in rows.iter().enumerate() {
+        batch.insert(row as u64, vector);
+        model.insert(row as u64, vector, None);
+    }
+    store.write(batch).unwrap();
+    store.compact().unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let queries: Vec<Vec<f32>> = rows.chunks_exact(2).step_by(60).map(|pair| between(&pair[0], &pair[1])).collect();
+    // So little effort that most searches miss something.
+    let mut counted = Recall::default();
+    for query in &queries {
+        let hits = snapshot.query(query).unwrap().effort(100).run().unwrap();
+        counted.add(model.check_hits(query, 10, &hits));
+    }
+    let measured = snapshot.measure_recall_of(&queries, |query| query.effort(100)).unwrap();
+    assert!((measured.recall - counted.share()).abs() < 1e-9, "{measured:?}, counted {}", counted.share());
+    assert!(measured.recall < 0.9 && measured.standard_error > 0.0, "{measured:?}");
+    assert_eq!((measured.queries, measured.k), (queries.len(), 10));
+    // The store's own items: a better effort finds more, exact search finds all.
+    let recall = |effort: usize| snapshot.measure_recall(50, |query| query.effort(effort)).unwrap().recall;
+    assert!(recall(100) < recall(1000), "{} and {}", recall(100), recall(1000));
+    let exact = snapshot.measure_recall(50, |query| query.k(3).exact()).unwrap();
+    assert_eq!((exact.recall, exact.standard_error, exact.queries, exact.k), (1.0, 0.0, 50, 3));
+    assert!(store.measure_recall(50).unwrap().recall >= FLOOR);
+}
+
+fn between(a: &[f32], b: &[f32]) -> Vec<f32> {
+    a.iter().zip(b).map(|(a, b)| (a + b) / 2.0).collect()
+}
