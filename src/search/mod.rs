@@ -3,6 +3,7 @@
 //! The leaves of all segments are ranked in one list, so the effort goes to the best leaves wherever they are. Codes
 //! decide which items are looked at exactly; only exact distances decide the answer.
 
+mod agreement;
 mod calibrate;
 mod compile;
 mod directory;
@@ -16,6 +17,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+pub(crate) use agreement::verify_columns;
 pub(crate) use calibrate::{calibrate, reach_for};
 use directory::Directory;
 use leaves::Passing;

@@ -2,6 +2,7 @@
 
 use crate::bytes::Reader;
 use crate::error::Result;
+use crate::segment::columns::Field;
 use crate::segment::format::{HEADER_BYTES, Kind, TRAILER_BYTES};
 use crate::segment::reader::Segment;
 use crate::types::Id;
@@ -17,7 +18,8 @@ impl Segment {
         })?;
         self.verify_leaves()?;
         self.verify_items()?;
-        self.verify_order()
+        self.verify_order()?;
+        self.verify_columns()
     }
 
     /// Whatever no section, table or trailer covers is zero.
@@ -80,6 +82,20 @@ impl Segment {
         }
         let found = format!("{first:?} to {last:?}");
         Err(self.corrupt(self.at(Kind::IdOffsets, 0), format!("0 to {}", self.section(Kind::Ids).len()), found))
+    }
+
+    /// Every column, and the directory.
+    fn verify_columns(&self) -> Result<()> {
+        if self.section(Kind::Columns).is_empty() {
+            return Ok(());
+        }
+        self.check_section(Kind::Columns)?;
+        for (path, _) in self.indexed_fields()? {
+            if let Field::Column(column) = self.field(&path)? {
+                column.verify().map_err(|fault| self.in_field(&path, fault))?;
+            }
+        }
+        Ok(())
     }
 
     /// Sequence numbers ascend within the range, and each is that of the record at its position.

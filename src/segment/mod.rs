@@ -21,7 +21,7 @@ mod writer;
 
 use std::path::Path;
 
-pub(crate) use columns::Field;
+pub(crate) use columns::{Column, Field};
 pub(crate) use format::SEGMENT_VERSION;
 pub(crate) use progress::Report;
 pub(crate) use reader::{Expected, Segment};

@@ -1,5 +1,6 @@
 //! Builds of every shape, determinism, and what a reader makes of them.
 
+use std::ops::Bound;
 use std::path::PathBuf;
 
 use rand::rngs::Xoshiro256PlusPlus;
@@ -7,6 +8,8 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use super::*;
 use crate::bytes::checksum;
+use crate::filter::Test;
+use crate::metadata::{Metadata, Value, codec};
 use crate::types::{Id, Metric};
 
 mod damage;
@@ -23,8 +26,22 @@ fn clustered(count: usize, dimension: usize, centres: usize, seed: u64) -> Segme
         rows.sequences.push(10 + item as u64 + item as u64 / 2);
         let id = if item % 2 == 0 { Id::from(item as u64) } else { Id::from(format!("item {item}")) };
         rows.ids.push(&id.to_bytes());
+        rows.fields.push(&codec::encode(&metadata(item)).unwrap());
     }
     rows
+}
+
+fn metadata(item: usize) -> Metadata {
+    let mut metadata = Metadata::new();
+    metadata.insert("kind", ["a", "b"][item % 5 % 2]);
+    metadata.insert("number", item as i64 * 7 % 13);
+    metadata.insert("half", item as f64 / 2.0);
+    metadata.insert("tags", (0..item % 4).map(|tag| format!("tag {}", tag * item % 9)).collect::<Vec<_>>());
+    metadata.insert("mixed", [Value::Bool(true), Value::Integer(3), Value::Null, "x".into(), f64::NAN.into()][item % 5].clone());
+    if item % 3 == 0 {
+        metadata.insert("rare", Value::Bytes(vec![item as u8; 2]));
+    }
+    metadata
 }
 
 fn spec(trees: usize) -> SegmentSpec {
@@ -134,6 +151,27 @@ fn read_everything(segment: &Segment) -> Result<Vec<u8>> {
         answers.extend(record.inverse_norm.to_le_bytes());
         answers.extend(segment.position_of(record.sequence)?.unwrap_or(u32::MAX).to_le_bytes());
         answers.extend_from_slice(segment.stored_id(position)?);
+    }
+    answers.extend(read_columns(segment)?);
+    Ok(answers)
+}
+
+/// What filters on each field find.
+fn read_columns(segment: &Segment) -> Result<Vec<u8>> {
+    let mut answers = Vec::new();
+    for path in ["kind", "number", "half", "tags", "mixed", "rare", "none"] {
+        let Field::Column(column) = segment.field(path)? else { continue };
+        let low = Bound::Included(Value::Integer(2));
+        for test in [
+            Test::In(vec!["a".into(), Value::Integer(7), Value::Float(3.0), Value::Bool(true), "tag 1".into()]),
+            Test::Range { low, high: Bound::Excluded(Value::Float(9.5)) },
+            Test::Prefix("tag".into()),
+            Test::Contains("b".into()),
+        ] {
+            let selected = column.select(&test).map_err(|fault| segment.in_field(path, fault))?;
+            answers.extend(selected.iter().flat_map(u32::to_le_bytes));
+        }
+        answers.extend(column.present().iter().flat_map(u32::to_le_bytes));
     }
     Ok(answers)
 }

@@ -2,6 +2,7 @@
 
 use super::Inner;
 use crate::error::{Error, Result};
+use crate::search;
 
 /// What a full check found. See [`Store::verify`](crate::Store::verify).
 #[derive(Debug)]
@@ -28,7 +29,8 @@ impl Inner {
             match part.intact_segment() {
                 Some(segment) => {
                     report.segments += 1;
-                    if let Err(error) = segment.verify() {
+                    let checked = segment.verify().and_then(|()| search::verify_columns(&view, segment));
+                    if let Err(error) = checked {
                         segment.set_aside();
                         self.wake_if_needed();
                         report.problems.push(error);

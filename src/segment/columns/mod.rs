@@ -6,6 +6,7 @@
 //! hundred; the section says so, and filters on them are answered from the rows. The section is described in
 //! `docs/format.md`.
 
+mod check;
 mod dictionary;
 mod gather;
 mod read;

@@ -105,38 +105,36 @@ impl Directory {
         Column::parse(bytes, items).map(Field::Column)
     }
 
-    /// The fields, and whether each has a column.
-    pub(in crate::segment) fn fields(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.entries.iter().map(|(path, entry)| (path.as_str(), entry.indexed))
-    }
-
-    /// Whether the directory names every field there is.
-    pub(in crate::segment) fn is_complete(&self) -> bool {
-        self.complete
+    /// The fields that have columns, and how many bytes these take.
+    pub(in crate::segment) fn indexed(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.entries.iter().filter(|(_, entry)| entry.indexed).map(|(path, entry)| (path.as_str(), entry.range.len()))
     }
 }
 
 /// The column of a field.
 pub(crate) struct Column<'a> {
-    items: usize,
-    values: usize,
+    pub(super) items: usize,
+    /// Distinct values.
+    pub(super) values: usize,
+    /// Items that have the field, as the header says.
+    pub(super) counted: u32,
     /// Each item that has the field has one value.
-    single: bool,
-    present: &'a [u64],
-    bitmaps: &'a [u64],
+    pub(super) single: bool,
+    pub(super) present: &'a [u64],
+    pub(super) bitmaps: &'a [u64],
     /// The values that have bitmaps, ascending.
-    dense: &'a [u32],
+    pub(super) dense: &'a [u32],
     /// Where each value's list begins, and the end of the last.
-    starts: &'a [u32],
-    lists: &'a [u32],
-    dictionary: Dictionary<'a>,
+    pub(super) starts: &'a [u32],
+    pub(super) lists: &'a [u32],
+    pub(super) dictionary: Dictionary<'a>,
 }
 
 impl<'a> Column<'a> {
     fn parse(bytes: &'a [u8], items: usize) -> Result<Column<'a>, Malformed> {
         let mut reader = Reader::new(bytes);
         let (values, lists, dense) = (reader.u32()? as usize, reader.u32()? as usize, reader.u32()? as usize);
-        let (_present, kind, flags) = (reader.u32()?, reader.u8()?, reader.u8()?);
+        let (counted, kind, flags) = (reader.u32()?, reader.u8()?, reader.u8()?);
         reader.take(6)?;
         let dictionary_bytes = usize::try_from(reader.u64()?).unwrap_or(usize::MAX);
         debug_assert_eq!(bytes.len() - reader.remaining(), HEADER_BYTES);
@@ -154,7 +152,7 @@ impl<'a> Column<'a> {
             });
         }
         let single = flags & SINGLE != 0;
-        Ok(Column { items, values, single, present, bitmaps, dense, starts, lists, dictionary })
+        Ok(Column { items, values, counted, single, present, bitmaps, dense, starts, lists, dictionary })
     }
 
     /// The positions that have the field.
@@ -189,7 +187,7 @@ impl<'a> Column<'a> {
     }
 
     /// The lists of a run of values, which follow each other.
-    fn list(&self, run: &Range<usize>) -> Result<&'a [u32], Malformed> {
+    pub(super) fn list(&self, run: &Range<usize>) -> Result<&'a [u32], Malformed> {
         let bounds = self.starts.get(run.start).zip(self.starts.get(run.end));
         bounds.and_then(|(&start, &end)| self.lists.get(start as usize..end as usize)).ok_or_else(|| Malformed {
             expected: format!("the bounds of a list within {} entries", self.lists.len()),
@@ -198,7 +196,7 @@ impl<'a> Column<'a> {
     }
 
     /// Adds the positions of a run of values.
-    fn insert(&self, run: Range<usize>, selected: &mut Bitmap) -> Result<(), Malformed> {
+    pub(super) fn insert(&self, run: Range<usize>, selected: &mut Bitmap) -> Result<(), Malformed> {
         if run.is_empty() {
             return Ok(());
         }
@@ -218,7 +216,7 @@ impl<'a> Column<'a> {
     }
 
     /// The distinct values, ascending; numbers as the simplest of their type.
-    pub(crate) fn values(&self) -> impl Iterator<Item = Result<Value, Malformed>> {
+    pub(super) fn values(&self) -> impl Iterator<Item = Result<Value, Malformed>> {
         (0..self.values).map(|number| self.dictionary.value(number))
     }
 }

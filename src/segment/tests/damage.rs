@@ -77,6 +77,7 @@ fn reseal(bytes: &mut [u8], padded: usize) -> u32 {
         reseal_runs(bytes, &sections, Kind::GroupTable, Kind::Groups);
         reseal_runs(bytes, &sections, Kind::LeafTable, Kind::Leaves);
         reseal_items(bytes, &sections, padded);
+        reseal_columns(bytes, &sections);
         for (line, section) in sections.iter().enumerate() {
             let end = section.offset.saturating_add(section.length) as usize;
             if let Some(content) = bytes.get(section.offset as usize..end) {
@@ -138,6 +139,24 @@ fn reseal_items(bytes: &mut [u8], sections: &[Section], dimension: usize) {
     }
 }
 
+fn reseal_columns(bytes: &mut [u8], sections: &[Section]) {
+    let Some(section) = range(sections, Kind::Columns, bytes.len()) else { return };
+    let bytes = &mut bytes[section];
+    let number = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let Some(footer) = bytes.len().checked_sub(16) else { return };
+    let directory_bytes = number(bytes, footer).saturating_mul(32).saturating_add(number(bytes, footer + 4));
+    let Some(directory) = footer.checked_sub(directory_bytes) else { return };
+    for entry in (directory..).step_by(32).take(number(bytes, footer)) {
+        let start = number(bytes, entry);
+        if let Some(column) = bytes.get(start..start.saturating_add(number(bytes, entry + 8))) {
+            let sum = checksum(&[column]);
+            bytes[entry + 16..entry + 20].copy_from_slice(&sum.to_le_bytes());
+        }
+    }
+    let sum = checksum(&[&bytes[directory..footer + 12]]);
+    bytes[footer + 12..].copy_from_slice(&sum.to_le_bytes());
+}
+
 /// Where resealed damage is worth most: everything but the vectors' components and the codes.
 fn interesting(bytes: &[u8]) -> Vec<usize> {
     let trailer = Trailer::decode(&bytes[bytes.len() - TRAILER_BYTES..]).unwrap().0;
@@ -150,6 +169,8 @@ fn interesting(bytes: &[u8]) -> Vec<usize> {
     for kind in [Kind::GroupTable, Kind::LeafTable, Kind::IdOffsets, Kind::SequenceOrder] {
         places.extend(range(&sections, kind, bytes.len()).unwrap());
     }
+    let columns = range(&sections, Kind::Columns, bytes.len()).unwrap();
+    places.extend(columns.clone().take(200).chain(columns.clone().skip(columns.len() - 300)));
     for kind in [Kind::Groups, Kind::Leaves] {
         let runs = range(&sections, kind, bytes.len()).unwrap();
         places.extend(runs.clone().take(24));
@@ -209,7 +230,7 @@ fn numbers_out_of_bounds_are_errors_though_checksums_hold() {
         let trailer = Trailer::decode(&bytes[bytes.len() - TRAILER_BYTES..]).unwrap().0;
         bytes[trailer.table_offset as usize..]
             .chunks(SECTION_BYTES)
-            .take(8)
+            .take(9)
             .map(|line| Section::decode(line).unwrap())
             .collect()
     };
@@ -227,7 +248,7 @@ fn numbers_out_of_bounds_are_errors_though_checksums_hold() {
     let segment = change(Kind::Leaves, payloads, 40).unwrap();
     assert!(segment.leaf(0).unwrap_err().is_corruption());
     let segment = change(Kind::Leaves, payloads, 39).unwrap();
-    assert!(segment.leaf(0).is_ok() && segment.verify().unwrap_err().is_corruption());
+    assert!(segment.leaf(0).unwrap_err().is_corruption() && segment.verify().unwrap_err().is_corruption());
     let segment = change(Kind::SequenceOrder, 8 * 40, 40).unwrap();
     assert_eq!(segment.position_of(10).unwrap(), Some(40));
     assert!(segment.record(40).unwrap_err().is_corruption() && segment.verify().unwrap_err().is_corruption());
