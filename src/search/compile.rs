@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::guarded;
 use super::selection::row_matches;
@@ -64,7 +65,19 @@ impl<'a> Compiler<'a> {
 
     /// The positions of a segment's live items that match.
     pub(super) fn positions(&self, segment: &LiveSegment) -> Result<Bitmap> {
-        let Compiled { mut positions, exact } = guarded(segment, |_| self.truth(segment, self.filter, true))?;
+        let (compiled, exact) = match segment.selected().get(|filter| filter == self.filter) {
+            Some(positions) => (positions, true),
+            None => {
+                let Compiled { positions, exact } = guarded(segment, |_| self.truth(segment, self.filter, true))?;
+                let positions = Arc::new(positions);
+                // Which items have an id is another matter in another view.
+                if exact && self.named.is_empty() {
+                    segment.selected().put(self.filter.clone(), positions.clone());
+                }
+                (positions, exact)
+            }
+        };
+        let mut positions = Bitmap::clone(&compiled);
         positions.subtract(&*guarded(segment, |segment| segment.dead_positions(&self.view.dead))?);
         if exact { Ok(positions) } else { self.ask_rows(segment, &positions) }
     }

@@ -26,19 +26,23 @@ const PREFETCH_RECORDS: usize = 4;
 const FEW: u32 = 2;
 
 /// What costs are counted in is the exact distance of an item; this is what scanning a leaf costs at most,
-const SCANNED_LEAF: f64 = 2.5;
+const SCANNED_LEAF: f64 = 3.0;
 /// and what ranking one costs.
 const RANKED_LEAF: f64 = 0.1;
 
 /// Selected items whose ranks tell how densely the query's neighbourhood is selected.
-const SAMPLE: usize = 10;
+const SAMPLE: usize = 32;
+
+/// A neighbourhood with so many times fewer selected items than there are everywhere was dropped by the filter.
+const DROPPED: f64 = 2.0;
 
 /// How far the ranked leaves are followed.
 ///
 /// An effort of `b` items finds the ten nearest of all items, and finding `m` times as many takes about the root of `m`
-/// times the effort. Where the ten nearest selected items are among the nearest `10 m` of all, the search is one for
-/// `10 m` items of which the filter drops most. So the items passed until the first ten selected ones were seen tell
-/// `m`, whether the filter is random, keeps what is near the query or drops it.
+/// times the effort. Where one in `m` of the items near the query is selected, the search is one for `m` times as many
+/// items, of which the filter drops most. So the items passed until the first few selected ones were seen tell `m`,
+/// whether the filter is random or keeps what is near the query. Where it drops that, ranks tell little of the rest, and
+/// the effort grows with `m` itself beyond what it would be for a random filter.
 #[derive(Default)]
 struct Walk {
     rank: usize,
@@ -76,38 +80,40 @@ impl Search<'_> {
         let selected: u64 = selection.segments.iter().map(Bitmap::count).sum();
         let items: u64 = self.segments.iter().map(|segment| segment.items() as u64).sum();
         let exact = self.request.reach == Reach::Exact;
-        let stretch = items as f64 / selected.max(1) as f64;
-        if exact || self.measuring_is_cheaper(selected, self.limit(stretch)) {
+        let everywhere = items as f64 / selected.max(1) as f64;
+        if exact || self.measuring_is_cheaper(selected, self.limit(everywhere, everywhere), false) {
             self.examined.plan = Plan::MatchesMeasured;
             self.measure_selected(&scratch.query, &selection.segments)?;
         } else {
             self.examined.plan = Plan::LeavesScanned;
-            self.scan_selected_leaves(scratch, &mut selection.segments, selected)?;
+            self.scan_selected_leaves(scratch, &mut selection.segments, selected, everywhere)?;
         }
         self.search_selected_delta(&scratch.query, filter, exact)?;
         self.read_rows(&scratch.query, Some(&selection.rows))
     }
 
-    /// Items to be passed where the nearest selected items are one in `stretch` of all.
-    fn limit(&self, stretch: f64) -> u64 {
+    /// Items to be passed where one in `here` of those near the query is selected, and one in `everywhere` of all.
+    fn limit(&self, here: f64, everywhere: f64) -> u64 {
+        let dropped = (here / everywhere).max(1.0);
         match self.budget() {
             u64::MAX => u64::MAX,
-            budget => (budget as f64 * stretch.max(1.0).sqrt()) as u64,
+            budget => (budget as f64 * here.clamp(1.0, everywhere.max(1.0)).sqrt() * dropped) as u64,
         }
     }
 
     /// Whether the exact distances of `selected` items cost less than following the ranks over `limit` more items.
-    fn measuring_is_cheaper(&self, selected: u64, limit: u64) -> bool {
+    /// Where the filter dropped what is near, the rest is about equally far, and codes rule out little of it.
+    fn measuring_is_cheaper(&self, selected: u64, limit: u64, dropped: bool) -> bool {
         let (mut items, mut leaves) = (0, 0);
         for segment in self.segments {
             items += segment.items() * segment.trees();
             leaves += segment.leaves();
         }
-        let leaf_items = items as f64 / leaves.max(1) as f64;
         let share = (limit as f64 / items.max(1) as f64).min(1.0);
         let per_leaf = selected as f64 / leaves.max(1) as f64;
         let ranked = share * leaves as f64;
-        let scanned = ranked * per_leaf.min(SCANNED_LEAF * (leaf_items / 48.0).max(0.5));
+        let leaf_cost = if dropped { f64::INFINITY } else { SCANNED_LEAF };
+        let scanned = ranked * per_leaf.min(leaf_cost);
         selected as f64 <= scanned + ranked * RANKED_LEAF
     }
 
@@ -128,7 +134,13 @@ impl Search<'_> {
     }
 
     /// Scans the leaves that have selected items, best first. What was scanned is taken out of the selection.
-    fn scan_selected_leaves(&mut self, scratch: &mut Scratch, segments: &mut [Bitmap], selected: u64) -> Result<()> {
+    fn scan_selected_leaves(
+        &mut self,
+        scratch: &mut Scratch,
+        segments: &mut [Bitmap],
+        selected: u64,
+        everywhere: f64,
+    ) -> Result<()> {
         let Scratch { query, directory, passing, pending } = scratch;
         let sample = self.request.k.max(SAMPLE) as u64;
         directory.rank(self.kernels, query, self.segments, self.budget())?;
@@ -154,10 +166,12 @@ impl Search<'_> {
             self.scan_selected_leaf(query, &leaf, &mut segments[leaf.segment as usize], passing)?;
             self.measure_pending(query, passing, pending)?;
             if walk.limit.is_none() && self.scanned >= sample {
-                let limit = self.limit(leaf.passed as f64 / self.scanned as f64);
+                let here = leaf.passed as f64 / self.scanned as f64;
+                let limit = self.limit(here, everywhere);
                 walk.limit = Some(limit);
                 let left = selected.saturating_sub(self.scanned);
-                if self.measuring_is_cheaper(left, limit.saturating_sub(leaf.passed)) {
+                let dropped = here > DROPPED * everywhere;
+                if self.measuring_is_cheaper(left, limit.saturating_sub(leaf.passed), dropped) {
                     self.examined.plan = Plan::MatchesMeasured;
                     self.measure(query, pending)?;
                     return self.measure_selected(query, segments);
@@ -202,7 +216,8 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// Collects the selected items of a leaf that pass, and takes all of them out of the selection.
+    /// Collects the selected items of a leaf that pass, and takes all of them out of the selection. Where there are several
+    /// trees they stay in it, and what was looked at is known otherwise.
     fn scan_selected_leaf(
         &mut self,
         query: &QueryCode,
@@ -226,9 +241,10 @@ impl Search<'_> {
             if lanes != 0 {
                 self.scan_block(query, &block, bound, lanes, &mut pass);
                 self.scanned += u64::from(lanes.count_ones());
-                let payloads = block.payloads().iter().enumerate().filter(|(lane, _)| lanes >> lane & 1 == 1);
-                payloads.for_each(|(_, &position)| selected.remove(position as usize));
             }
+        }
+        if let Some(positions) = &leaf.positions {
+            selected.remove_range(positions.start as usize, positions.end as usize);
         }
         Ok(())
     }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
-
+use super::recent::Recent;
 use crate::bitmap::Bitmap;
 use crate::code::Frame;
 use crate::error::Result;
+use crate::filter::Node;
 use crate::fs;
 use crate::items::DeadSet;
 use crate::segment::{Expected, Segment};
@@ -20,8 +20,10 @@ pub(crate) struct LiveSegment {
     path: PathBuf,
     doomed: AtomicBool,
     set_aside: AtomicBool,
-    /// The dead set that a filter asked about last, and the positions of its dead.
-    dead: Mutex<Option<(DeadSet, Arc<Bitmap>)>>,
+    /// The positions of the dead, for the dead sets that filters asked about last.
+    dead: Recent<DeadSet, Bitmap>,
+    /// The positions, dead or live, that filters select by columns alone.
+    selected: Recent<Node, Bitmap>,
 }
 
 impl LiveSegment {
@@ -30,7 +32,7 @@ impl LiveSegment {
         let segment = Some(Segment::open(path, expected, frame)?);
         let path = path.to_owned();
         let (doomed, set_aside) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(LiveSegment { segment, path, doomed, set_aside, dead: Mutex::default() })
+        Ok(LiveSegment { segment, path, doomed, set_aside, dead: Recent::default(), selected: Recent::default() })
     }
 
     /// The manifest no longer names the file: remove it as soon as nobody reads it.
@@ -46,14 +48,18 @@ impl LiveSegment {
     /// The positions of dead items. Remembered, for the dead change less often than filters ask.
     pub(crate) fn dead_positions(&self, dead: &DeadSet) -> Result<Arc<Bitmap>> {
         let range = self.range();
-        if let Some((known, positions)) = &*self.dead.lock()
-            && known.is_same_in(dead, range)
-        {
-            return Ok(positions.clone());
+        if let Some(positions) = self.dead.get(|known| known.is_same_in(dead, range)) {
+            return Ok(positions);
         }
         let positions = Arc::new(self.positions_of(dead.iter_in(range))?);
-        *self.dead.lock() = Some((dead.clone(), positions.clone()));
+        self.dead.put(dead.clone(), positions.clone());
         Ok(positions)
+    }
+
+    /// What filters selected last, for the same ones are asked again and again. Only what the columns alone tell may be
+    /// kept here: it is the same for every view.
+    pub(crate) fn selected(&self) -> &Recent<Node, Bitmap> {
+        &self.selected
     }
 
     pub(crate) fn is_set_aside(&self) -> bool {

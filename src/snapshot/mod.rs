@@ -7,6 +7,7 @@ mod delta;
 mod live;
 mod manifest;
 mod names;
+mod recent;
 mod shared;
 pub(crate) mod sweep;
 
