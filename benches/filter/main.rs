@@ -73,7 +73,9 @@ fn recall_of(set: &Set) -> understory::Result<()> {
     store.write(batch)?;
     store.compact()?;
     println!("\n{}: {} items of dimension {}", set.name, set.base.len(), set.base.dimension);
-    println!("| filter | one in | matches | recall@10 | queries a CPU s | measuring all matches | no filter | scanned | measured | leaves scanned |");
+    println!(
+        "| filter | one in | matches | recall@10 | queries a CPU s | measuring all matches | no filter | scanned | measured | leaves scanned |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let anchors = ANCHORS.min(set.queries.len());
     for one_in in SELECTED_ONE_IN {

@@ -69,7 +69,12 @@ fn watch<'s>(segment: &'s LiveSegment, path: &str) -> Result<Watched<'s>> {
         Field::Column(column) => Some(column),
         Field::Unindexed => None,
         Field::Nowhere => {
-            return Err(Error::corrupt(segment.path(), format!("column {path:?}"), "a column", "none, and no word of it"));
+            return Err(Error::corrupt(
+                segment.path(),
+                format!("column {path:?}"),
+                "a column",
+                "none, and no word of it",
+            ));
         }
     };
     Ok(Watched { column, present: Bitmap::new(segment.items()), values: 0 })

@@ -33,6 +33,13 @@ const RANKED_LEAF: f64 = 0.1;
 /// Selected items whose ranks tell how densely the query's neighbourhood is selected.
 const SAMPLE: usize = 32;
 
+/// Items are passed until there are so many times those that were passed when the answer last changed.
+const AFTER_A_CHANGE: u64 = 2;
+
+/// Where following the ranks would take more than one in so many of the leaves after a neighbourhood that was dropped,
+/// it is as well not to begin.
+const TOO_FAR: u64 = 4;
+
 /// A neighbourhood with so many times fewer selected items than there are everywhere was dropped by the filter.
 const DROPPED: f64 = 2.0;
 
@@ -53,6 +60,11 @@ struct Walk {
 }
 
 impl Walk {
+    /// What was found last changed the answer: ranks that are no guide any more change it again and again.
+    fn extend(&mut self, passed: u64) {
+        self.limit = self.limit.map(|limit| limit.max(passed.saturating_mul(AFTER_A_CHANGE)));
+    }
+
     fn is_over(&self) -> bool {
         self.limit.is_some_and(|limit| self.passed >= limit)
     }
@@ -164,14 +176,19 @@ impl Search<'_> {
             }
             let Some(leaf) = next.pop_front() else { break };
             self.scan_selected_leaf(query, &leaf, &mut segments[leaf.segment as usize], passing)?;
+            let threshold = self.top.threshold();
             self.measure_pending(query, passing, pending)?;
+            if self.top.is_full() && self.top.threshold() < threshold {
+                walk.extend(leaf.passed);
+            }
             if walk.limit.is_none() && self.scanned >= sample {
                 let here = leaf.passed as f64 / self.scanned as f64;
                 let limit = self.limit(here, everywhere);
                 walk.limit = Some(limit);
                 let left = selected.saturating_sub(self.scanned);
                 let dropped = here > DROPPED * everywhere;
-                if self.measuring_is_cheaper(left, limit.saturating_sub(leaf.passed), dropped) {
+                let expected = if dropped { limit.saturating_mul(TOO_FAR) } else { limit };
+                if self.measuring_is_cheaper(left, expected.saturating_sub(leaf.passed), dropped) {
                     self.examined.plan = Plan::MatchesMeasured;
                     self.measure(query, pending)?;
                     return self.measure_selected(query, segments);

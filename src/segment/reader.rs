@@ -258,7 +258,8 @@ impl Segment {
     /// The fields that have columns, and the bytes of each.
     pub(crate) fn indexed_fields(&self) -> Result<Vec<(String, usize)>> {
         let columns = self.columns()?;
-        Ok(columns.map_or_else(Vec::new, |columns| columns.indexed().map(|(path, len)| (path.to_owned(), len)).collect()))
+        Ok(columns
+            .map_or_else(Vec::new, |columns| columns.indexed().map(|(path, len)| (path.to_owned(), len)).collect()))
     }
 
     /// The directory of the columns, if there are any.

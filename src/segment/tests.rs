@@ -37,7 +37,10 @@ fn metadata(item: usize) -> Metadata {
     metadata.insert("number", item as i64 * 7 % 13);
     metadata.insert("half", item as f64 / 2.0);
     metadata.insert("tags", (0..item % 4).map(|tag| format!("tag {}", tag * item % 9)).collect::<Vec<_>>());
-    metadata.insert("mixed", [Value::Bool(true), Value::Integer(3), Value::Null, "x".into(), f64::NAN.into()][item % 5].clone());
+    metadata.insert(
+        "mixed",
+        [Value::Bool(true), Value::Integer(3), Value::Null, "x".into(), f64::NAN.into()][item % 5].clone(),
+    );
     if item % 3 == 0 {
         metadata.insert("rare", Value::Bytes(vec![item as u8; 2]));
     }

@@ -32,7 +32,7 @@ pub use recall::RecallReport;
 pub use scan::Scan;
 use snapshot::Registry;
 pub use snapshot::{Ids, Item, Items, Snapshot};
-pub use stats::{SegmentStats, Stats};
+pub use stats::{ColumnStats, SegmentStats, Stats};
 pub use verify::VerifyReport;
 use write::Queue;
 

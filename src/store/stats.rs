@@ -6,6 +6,7 @@ use super::Inner;
 use crate::error::Result;
 use crate::fs;
 use crate::search::{self, Reach};
+use crate::snapshot::LiveSegment;
 use crate::types::Metric;
 
 /// What a store is made of. See [`Store::stats`](crate::Store::stats).
@@ -56,6 +57,18 @@ pub struct SegmentStats {
     pub groups: u64,
     /// Length of its file in bytes.
     pub bytes: u64,
+    /// The fields of the metadata that filters find without reading rows, and what each takes of those bytes.
+    pub columns: Vec<ColumnStats>,
+}
+
+/// The column of a field in a segment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ColumnStats {
+    /// The path of the field.
+    pub field: String,
+    /// Bytes of disk.
+    pub bytes: u64,
 }
 
 impl Inner {
@@ -77,6 +90,7 @@ impl Inner {
                         leaves: segment.leaves() as u64,
                         groups: segment.groups() as u64,
                         bytes: segment.length() as u64,
+                        columns: columns(segment),
                     });
                 }
                 None => unbuilt_items += part.items.saturating_sub(part.dead),
@@ -103,4 +117,10 @@ impl Inner {
             writes_stopped,
         })
     }
+}
+
+/// The columns of a segment; none where their directory is damaged, which the next filter finds out.
+fn columns(segment: &LiveSegment) -> Vec<ColumnStats> {
+    let fields = segment.indexed_fields().unwrap_or_default();
+    fields.into_iter().map(|(field, bytes)| ColumnStats { field, bytes: bytes as u64 }).collect()
 }

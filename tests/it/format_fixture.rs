@@ -4,11 +4,11 @@
 //! version: `UNDERSTORY_WRITE_FIXTURES=tests/fixtures cargo test --test it format_fixture`. Those of a version that has
 //! landed are never written again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use understory::{Batch, Id, Maintenance, Metric, Options, Store, Value};
+use understory::{Batch, Id, Maintenance, Metric, Options, Store, Value, field};
 
 const DIMENSION: usize = 8;
 const METRICS: [Metric; 3] = [Metric::Cosine, Metric::Euclidean, Metric::Dot];
@@ -121,6 +121,13 @@ fn check(store: &Store) {
     let report = store.verify().unwrap();
     assert!(report.problems.is_empty(), "{:?}", report.problems);
     assert!(store.ids().unwrap().map(Result::unwrap).eq(contents.keys().cloned()));
+    // Segments of the first builds have no columns: the rows answer.
+    let filter = field("even").is(true) & field("half").lt(30) & field("tags").contains_any(["b", "c"]);
+    let (hits, report) = store.query(vector(7)).unwrap().k(200).filter(&filter).run_with_report().unwrap();
+    let is_match = |number: u64| number.is_multiple_of(2) && number < 60;
+    let expected = contents.iter().filter(|(_, number)| is_match(**number)).map(|(id, _)| id.clone());
+    assert_eq!(hits.iter().map(|hit| hit.id.clone()).collect::<BTreeSet<_>>(), expected.collect());
+    assert_eq!((report.matches as usize, report.unknown_fields.len()), (hits.len(), 0));
     for (id, &number) in &contents {
         let item = store.get(id.clone()).unwrap().unwrap();
         assert_eq!(item.vector, vector(number));

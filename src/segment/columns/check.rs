@@ -21,7 +21,8 @@ impl Column<'_> {
             }
             previous = Some(value);
         }
-        let listed_to_the_end = self.starts.first() == Some(&0) && self.starts.last() == Some(&(self.lists.len() as u32));
+        let listed_to_the_end =
+            self.starts.first() == Some(&0) && self.starts.last() == Some(&(self.lists.len() as u32));
         if !listed_to_the_end || !self.dense.is_sorted_by(|a, b| a < b) {
             return fault("lists that follow each other", format!("{:?}", self.starts.last()));
         }
@@ -73,7 +74,8 @@ impl Column<'_> {
 
     fn in_bitmap(&self, value: usize, position: u32) -> bool {
         let number = self.dense.binary_search(&(value as u32)).ok();
-        let word = number.and_then(|number| self.bitmaps.get(number * self.items.div_ceil(64) + position as usize / 64));
+        let word =
+            number.and_then(|number| self.bitmaps.get(number * self.items.div_ceil(64) + position as usize / 64));
         word.is_some_and(|word| word >> (position % 64) & 1 == 1)
     }
 
