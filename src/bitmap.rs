@@ -66,12 +66,6 @@ impl Bitmap {
         true
     }
 
-    pub(crate) fn remove(&mut self, number: usize) {
-        if let Some(word) = self.words.get_mut(number / WORD) {
-            *word &= !(1 << (number % WORD));
-        }
-    }
-
     /// Adds a set of the same length, given as words.
     pub(crate) fn insert_words(&mut self, words: &[u64]) {
         self.words.iter_mut().zip(words).for_each(|(mine, theirs)| *mine |= theirs);
@@ -187,7 +181,6 @@ mod tests {
             assert!(!Bitmap::full(len).insert(len) && Bitmap::full(len).words().len() == len.div_ceil(64));
             let mut united = Bitmap::new(len);
             united.insert_words(&[u64::MAX; 2]);
-            united.remove(len + 64);
             assert_eq!(united, Bitmap::full(len));
         }
     }

@@ -5,10 +5,12 @@
 
 mod check;
 mod columns;
+mod fields;
 mod forest;
 mod format;
 mod layout;
 mod open;
+mod order;
 mod progress;
 mod reader;
 mod refine;
