@@ -54,8 +54,8 @@ pub use options::{Durability, Maintenance, Options};
 pub use recovery::{DamagedSegment, OpenReport};
 pub use salvage::{SalvageReport, salvage};
 pub use store::{
-    Batch, ColumnStats, Hit, Ids, Item, Items, Query, QueryPlan, QueryReport, RecallReport, Scan, SegmentStats,
-    Snapshot, Stats, Store, VerifyReport,
+    Batch, ColumnStats, Example, Group, Hit, Ids, Item, Items, Query, QueryPlan, QueryReport, RecallReport, Scan,
+    SegmentStats, Snapshot, Stats, Store, VerifyReport,
 };
 pub use types::{Id, MAX_DIMENSION, MAX_ID_BYTES, Metric};
 pub use vector::Vector;

@@ -209,6 +209,42 @@ fn bench_reports_every_setting_from_low_effort_to_exact() {
 }
 
 #[test]
+fn filters_narrow_searches_counts_and_benches() {
+    let (folder, base, queries) = inputs();
+    let lines: String = (0..ROWS)
+        .map(|row| {
+            let (kind, part) = (["moss", "fern", "tree"][row % 3], row / 100);
+            format!("{{\"kind\":\"{kind}\",\"at\":{{\"part\":{part},\"row\":[{row}]}}}}\n")
+        })
+        .collect();
+    folder.write("nested.jsonl", lines);
+    folder.output("import s base.npy --metric euclidean --metadata nested.jsonl --json");
+    assert_eq!(folder.output("count s"), "600\n");
+    assert_eq!(folder.output("count s --filter (kind='fern')and(at.part>=3)"), "100\n");
+    assert_eq!(folder.json("count s --json --filter id<>5"), [json!({"items": ROWS - 1})]);
+
+    let ferns: Vec<usize> =
+        nearest(&base, &queries[0], ROWS).into_iter().filter(|row| row % 3 == 1).take(7).collect();
+    let search = "search s --query queries.npy -k 7 --json --filter kind='fern'";
+    assert_eq!(ids(&folder.json(&format!("{search} --exact"))), ferns);
+    let hits = folder.json(search);
+    assert!(hits.len() == 7 && hits.iter().all(|hit| hit["metadata"]["kind"] == "fern"), "{hits:?}");
+    let row = hits[0]["id"].as_u64().unwrap();
+    assert_eq!(hits[0]["metadata"]["at"], json!({"part": row / 100, "row": [row]}));
+
+    let settings = folder.json("bench s --queries queries.npy --filter at.part=2 -k 5 --json");
+    let last = settings.last().unwrap();
+    assert_eq!((&last["exact"], &last["recall"]), (&json!(true), &json!(1.0)));
+
+    let output = folder.run("search s --near 1 --filter knid='fern'");
+    let warning = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
+    assert!(warning.contains("no item has the field \"knid\""), "{warning}");
+    let sentence = folder.failure("count s --filter kind=fern", 2);
+    assert!(sentence.contains("filter, column 6: expected a value, found `fern`"), "{sentence}");
+}
+
+#[test]
 fn ids_come_from_a_file_and_importing_again_replaces() {
     let (folder, base, _) = inputs();
     folder.write("few.npy", npy_of_vectors(&base[..3]));
@@ -237,9 +273,16 @@ fn ids_come_from_a_file_and_importing_again_replaces() {
 #[test]
 fn wrong_usage_exits_with_2() {
     let folder = Folder::new();
-    for line in
-        ["", "grow s", "import s", "search s", "search s --near 1 --exact --effort 3", "bench s", "verify s --json"]
-    {
+    for line in [
+        "",
+        "grow s",
+        "import s",
+        "search s",
+        "search s --near 1 --exact --effort 3",
+        "bench s",
+        "count",
+        "verify s --json",
+    ] {
         let sentence = folder.failure(line, 2);
         assert!(sentence.starts_with("understory: ") && sentence.contains("--help"), "{line}: {sentence}");
     }

@@ -5,7 +5,10 @@
 
 mod batch;
 mod change;
+mod diverse;
 mod edit;
+mod group;
+mod like;
 mod query;
 mod recall;
 mod scan;
@@ -27,6 +30,8 @@ use serde::Serialize;
 
 pub use batch::Batch;
 use batch::Operation;
+pub use group::Group;
+pub use like::Example;
 pub use query::{Hit, Query, QueryPlan, QueryReport};
 pub use recall::RecallReport;
 pub use scan::Scan;

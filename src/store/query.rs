@@ -1,11 +1,13 @@
 //! A search under construction, and what it finds.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::diverse::Diversity;
 use super::snapshot::Snapshot;
 use crate::error::{Error, Result};
-use crate::filter::Filter;
+use crate::filter::{Filter, Node};
 use crate::metadata::Metadata;
 use crate::search::{self, Answer, Reach, Request};
 use crate::types::Id;
@@ -86,6 +88,9 @@ pub struct Query {
     effort: Effort,
     max_distance: f32,
     filter: Option<Arc<Filter>>,
+    /// Ids that are no answers, whatever the filter says.
+    left_out: BTreeSet<Id>,
+    pub(super) diversity: Option<Diversity>,
     vectors: bool,
     metadata: bool,
 }
@@ -100,9 +105,39 @@ impl Query {
             effort: Effort::Recall(DEFAULT_RECALL),
             max_distance: f32::INFINITY,
             filter: None,
+            left_out: BTreeSet::new(),
+            diversity: None,
             vectors: false,
             metadata: false,
         }
+    }
+
+    /// Leaves out the items of these ids.
+    pub(super) fn without(mut self, ids: impl IntoIterator<Item = Id>) -> Query {
+        self.left_out.extend(ids);
+        self
+    }
+
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The hits asked for.
+    pub(super) fn wanted(&self) -> usize {
+        self.k
+    }
+
+    pub(super) fn has_metadata(&self) -> bool {
+        self.metadata
+    }
+
+    /// The same query of what also matches another filter, and of as many hits as said.
+    pub(super) fn narrowed(&self, filter: Filter, k: usize) -> Query {
+        let filter = match &self.filter {
+            Some(own) => Filter::all([Filter::clone(own), filter]),
+            None => filter,
+        };
+        self.clone().filter(filter).k(k)
     }
 
     /// How many hits. Default: 10. There are fewer only if fewer items are live, or near enough.
@@ -183,7 +218,8 @@ impl Query {
     /// [`Filter::check`] refuses; [`Error::Corrupt`] if rows are damaged. A
     /// damaged segment is no error: the rows answer for its items.
     pub fn run(&self) -> Result<Vec<Hit>> {
-        self.answer()?.found.into_iter().map(|found| self.hit(found)).collect()
+        let answer = self.answer()?;
+        self.chosen(answer.found)?.into_iter().map(|found| self.hit(found)).collect()
     }
 
     /// The hits, and what was looked at to find them.
@@ -207,11 +243,11 @@ impl Query {
             },
             unknown_fields: Vec::new(),
         };
-        if let Some(filter) = &self.filter {
-            report.matches = search::count_matches(view, &filter.node)?.0;
-            report.unknown_fields = search::unknown_fields(view, &filter.node)?;
+        if let Some(node) = self.node() {
+            report.matches = search::count_matches(view, &node)?.0;
+            report.unknown_fields = search::unknown_fields(view, &node)?;
         }
-        let hits = answer.found.into_iter().map(|found| self.hit(found)).collect::<Result<_>>()?;
+        let hits = self.chosen(answer.found)?.into_iter().map(|found| self.hit(found)).collect::<Result<_>>()?;
         Ok((hits, report))
     }
 
@@ -223,21 +259,33 @@ impl Query {
             filter.check()?;
         }
         let view = self.snapshot.view();
+        let k = self.candidates()?;
         let reach = match self.effort {
             Effort::Recall(recall) if recall.is_nan() => {
                 return Err(Error::InvalidArgument("expected a recall from 0 to 1, found NaN".into()));
             }
-            Effort::Recall(recall) => search::reach_for(view, recall, self.k),
+            Effort::Recall(recall) => search::reach_for(view, recall, k),
             Effort::Items(items) => Reach::Items(items as u64),
             Effort::Exact => Reach::Exact,
         };
-        let filter = self.filter.as_deref().map(|filter| &filter.node);
-        let request = Request { vector: &self.vector, k: self.k, reach, max_distance: self.max_distance, filter };
+        let node = self.node();
+        let filter = node.as_deref();
+        let request = Request { vector: &self.vector, k, reach, max_distance: self.max_distance, filter };
         let answer = search::search(view, &request)?;
         if answer.set_aside {
             self.snapshot.report_damage();
         }
         Ok(answer)
+    }
+
+    /// What a hit must match, if anything.
+    fn node(&self) -> Option<Cow<'_, Node>> {
+        let filter = self.filter.as_deref().map(|filter| &filter.node);
+        if self.left_out.is_empty() {
+            return filter.map(Cow::Borrowed);
+        }
+        let others = Node::Not(Box::new(Node::Ids(self.left_out.clone())));
+        Some(Cow::Owned(Node::And([Some(others), filter.cloned()].into_iter().flatten().collect())))
     }
 
     fn hit(&self, found: search::Found) -> Result<Hit> {

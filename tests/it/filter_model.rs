@@ -11,6 +11,7 @@ use understory::{
     Batch, Error, Filter, Id, Maintenance, Metadata, Metric, Options, Store, Timestamp, Value, field, ids,
 };
 
+use crate::filter_search;
 use crate::support::{Dir, generator};
 
 const RUNS: u64 = 8;
@@ -178,7 +179,7 @@ impl Run {
             // As text, where NaN is NaN.
             assert_eq!(format!("{:?}", (item.vector, item.metadata)), format!("{:?}", (vector, metadata)), "{id:?}");
         }
-        for _ in 0..6 {
+        for _ in 0..3 {
             let filter = random_filter(&mut self.rng, 3);
             let matching: Vec<&Id> = self
                 .items
@@ -191,6 +192,7 @@ impl Run {
             assert!(found.iter().eq(matching), "{filter}");
             let path = FIELDS[self.rng.random_range(0..FIELDS.len())];
             self.check_distinct(&filter, path);
+            filter_search::check(&self.store, &self.items, &filter, path, &mut self.rng);
             let (descending, limit) = (self.rng.random_bool(0.5), self.rng.random_range(1..200));
             let ordered = self.rng.random_bool(0.8).then_some(path);
             self.check_pages(&filter, ordered, descending, limit);
@@ -347,7 +349,7 @@ fn random_filter(rng: &mut StdRng, depth: usize) -> Filter {
 }
 
 /// The values of a field: written here once more, from what is documented.
-fn scalars(metadata: &Metadata, path: &str) -> Vec<Value> {
+pub(crate) fn scalars(metadata: &Metadata, path: &str) -> Vec<Value> {
     match metadata.at(path) {
         None | Some(Value::Null | Value::Map(_)) => Vec::new(),
         Some(Value::List(values)) => values.iter().filter(|value| **value != Value::Null).cloned().collect(),
@@ -360,7 +362,7 @@ fn least(metadata: &Metadata, path: &str) -> Option<Value> {
 }
 
 /// The documented order of values.
-fn order(left: &Value, right: &Value) -> Ordering {
+pub(crate) fn order(left: &Value, right: &Value) -> Ordering {
     let rank = |value: &Value| match value {
         Value::Bool(_) => 0,
         Value::Integer(_) => 1,

@@ -7,6 +7,7 @@ mod bad_open;
 mod concurrency;
 mod damage;
 mod filter_model;
+mod filter_search;
 mod filters;
 mod format_fixture;
 mod model;

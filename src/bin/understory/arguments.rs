@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lexopt::prelude::*;
-use understory::{Id, Metric};
+use understory::{Filter, Id, Metric};
 
 use crate::failure::{Failure, Result};
 
@@ -18,12 +18,16 @@ usage: understory COMMAND ...
       missing. Ids are row numbers unless given, one a line; metadata is one JSON object a line, in row order. Ends
       compacted.
 
-  search STORE (--query FILE [--row N] | --near ID) [-k 10] [--recall R | --effort N | --exact] [--text-id] [--json]
+  search STORE (--query FILE [--row N] | --near ID) [-k 10] [--filter EXPR] [--recall R | --effort N | --exact]
+         [--text-id] [--json]
       Prints the k nearest items of a vector, or of a stored item, nearest first.
 
-  bench STORE --queries FILE --truth FILE.npy [-k 10] [--json]
+  count STORE [--filter EXPR] [--json]
+      Prints how many items there are, or how many match.
+
+  bench STORE --queries FILE (--truth FILE.npy | --filter EXPR) [-k 10] [--json]
       Measures recall and speed, from low effort to exact, on one thread. Truth is a table of row numbers; the
-      store's ids must be row numbers too.
+      store's ids must be row numbers too. With a filter the truth is what an exact search finds.
 
   stats STORE [--json]
       Items, segments, bytes on disk and in memory.
@@ -40,8 +44,9 @@ usage: understory COMMAND ...
   salvage STORE DEST [--json]
       Writes whatever is intact of a damaged store into a new one at DEST. The damaged store is not changed.
 
-search, bench, stats, verify and export change nothing and may run beside each other; a store that was not closed
+search, count, bench, stats, verify and export change nothing and may run beside each other; a store that was not closed
 cleanly they first open for writing, to recover it.
+EXPR is a filter such as 'year >= 2020 and lang in (\"en\", \"de\") and not draft = true'; see docs/filters.md.
 Ids of digits are numbers, unless --text-id says that all are texts. --json prints one JSON object a line.
 Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
@@ -54,6 +59,7 @@ pub(crate) enum Command {
     Version,
     Import(Import),
     Search(Search),
+    Count { store: PathBuf, filter: Option<Filter>, json: bool },
     Bench(Bench),
     Stats { store: PathBuf, json: bool },
     Verify { store: PathBuf },
@@ -87,6 +93,7 @@ pub(crate) struct Search {
     pub(crate) store: PathBuf,
     pub(crate) target: Target,
     pub(crate) k: usize,
+    pub(crate) filter: Option<Filter>,
     pub(crate) effort: Effort,
     pub(crate) json: bool,
 }
@@ -110,9 +117,17 @@ pub(crate) enum Effort {
 pub(crate) struct Bench {
     pub(crate) store: PathBuf,
     pub(crate) queries: PathBuf,
-    pub(crate) truth: PathBuf,
+    pub(crate) truth: Truth,
     pub(crate) k: usize,
     pub(crate) json: bool,
+}
+
+/// What answers are compared with.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Truth {
+    File(PathBuf),
+    /// What an exact search finds under this filter.
+    Filtered(Filter),
 }
 
 /// Parses the arguments after the program's name.
@@ -128,10 +143,13 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     match name.to_str() {
         Some("import") => import(Options::read(parser, &["metric", "dim", "ids", "metadata", "text-id", "json"])?),
         Some("search") => {
-            let known = ["query", "row", "near", "k", "recall", "effort", "exact", "text-id", "json"];
+            let known = ["query", "row", "near", "k", "filter", "recall", "effort", "exact", "text-id", "json"];
             search(Options::read(parser, &known)?)
         }
-        Some("bench") => bench(Options::read(parser, &["queries", "truth", "k", "json"])?),
+        Some("bench") => bench(Options::read(parser, &["queries", "truth", "filter", "k", "json"])?),
+        Some("count") => Options::read(parser, &["filter", "json"])?.finish(|options| {
+            Ok(Command::Count { store: options.path("STORE")?, filter: options.filter.take(), json: options.json })
+        }),
         Some("stats") => Options::read(parser, &["json"])?
             .finish(|options| Ok(Command::Stats { store: options.path("STORE")?, json: options.json })),
         Some("verify") => {
@@ -150,7 +168,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         }),
         Some("help") => Ok(Command::Help),
         _ => Err(usage(format!(
-            "expected a command import, search, bench, stats, verify, compact, export or salvage, found {name:?}"
+            "expected a command import, search, count, bench, stats, verify, compact, export or salvage, found {name:?}"
         ))),
     }
 }
@@ -175,6 +193,7 @@ struct Options {
     queries: Option<PathBuf>,
     truth: Option<PathBuf>,
     k: Option<usize>,
+    filter: Option<Filter>,
     recall: Option<f32>,
     effort: Option<usize>,
     exact: bool,
@@ -221,6 +240,10 @@ impl Options {
             "queries" => self.queries = Some(parser.value()?.into()),
             "truth" => self.truth = Some(parser.value()?.into()),
             "k" => self.k = Some(parser.value()?.parse()?),
+            "filter" => {
+                let text = parser.value()?.string()?;
+                self.filter = Some(Filter::parse(&text).map_err(|error| usage(error.to_string()))?);
+            }
             "recall" => self.recall = Some(parser.value()?.parse()?),
             "effort" => self.effort = Some(parser.value()?.parse()?),
             "exact" => self.exact = true,
@@ -287,7 +310,8 @@ fn search(options: Options) -> Result<Command> {
             (None, None, _) => return Err(usage("expected --query or --near, found neither")),
         };
         let k = options.k.unwrap_or(DEFAULT_K);
-        Ok(Command::Search(Search { store, target, k, effort: options.effort()?, json: options.json }))
+        let (filter, effort) = (options.filter.take(), options.effort()?);
+        Ok(Command::Search(Search { store, target, k, filter, effort, json: options.json }))
     })
 }
 
@@ -295,7 +319,12 @@ fn bench(options: Options) -> Result<Command> {
     options.finish(|options| {
         let store = options.path("STORE")?;
         let queries = options.queries.take().ok_or_else(|| usage("expected --queries, found none"))?;
-        let truth = options.truth.take().ok_or_else(|| usage("expected --truth, found none"))?;
+        let truth = match (options.truth.take(), options.filter.take()) {
+            (Some(file), None) => Truth::File(file),
+            (None, Some(filter)) => Truth::Filtered(filter),
+            (Some(_), Some(_)) => return Err(usage("expected one of --truth and --filter, found both")),
+            (None, None) => return Err(usage("expected --truth or --filter, found neither")),
+        };
         let k = options.k.unwrap_or(DEFAULT_K);
         if k == 0 {
             return Err(usage("expected -k of at least 1, found 0"));

@@ -35,6 +35,7 @@ fn run(command: &Command) -> Result<()> {
         Command::Version => output::line(concat!("understory ", env!("CARGO_PKG_VERSION"))),
         Command::Import(import) => commands::import::run(import),
         Command::Search(search) => commands::search::run(search),
+        Command::Count { store, filter, json } => commands::count::run(store, filter.as_ref(), *json),
         Command::Bench(bench) => commands::bench::run(bench),
         Command::Stats { store, json } => commands::stats::run(store, *json),
         Command::Verify { store } => commands::verify::run(store),

@@ -61,8 +61,14 @@ fn search_knows_two_targets_and_four_efforts() {
 
 #[test]
 fn the_other_commands_take_a_store() {
-    let bench = Bench { store: "s".into(), queries: "q.npy".into(), truth: "t.npy".into(), k: 10, json: false };
+    let bench =
+        Bench { store: "s".into(), queries: "q.npy".into(), truth: Truth::File("t.npy".into()), k: 10, json: false };
     assert_eq!(parsed("bench s --queries q.npy --truth t.npy"), Ok(Command::Bench(bench)));
+    assert!(refused("bench s --queries q.npy --truth t.npy --filter a=1").contains("found both"));
+    let count = |filter| Command::Count { store: "s".into(), filter, json: false };
+    assert_eq!(parsed("count s"), Ok(count(None)));
+    assert_eq!(parsed("count --filter a=1 s"), Ok(count(Some(understory::field("a").is(1)))));
+    assert!(refused("count s --filter a=").contains("column 3"));
     assert_eq!(parsed("stats s --json"), Ok(Command::Stats { store: "s".into(), json: true }));
     assert_eq!(parsed("verify s"), Ok(Command::Verify { store: "s".into() }));
     let salvage = Command::Salvage { store: "s".into(), target: "t".into(), json: true };

@@ -1,13 +1,14 @@
 //! `bench`: recall against speed, one thread, from low effort to exact.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use understory::{Hit, Id, Store};
+use understory::{Filter, Hit, Id, Store};
 
-use super::open_to_read;
-use crate::arguments::Bench;
+use super::{open_to_read, warn_of};
+use crate::arguments::{Bench, Truth};
 use crate::cpu::Stopwatch;
 use crate::failure::{Failure, Result};
 use crate::input::{self, RowNumbers};
@@ -48,9 +49,23 @@ struct Report {
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     let queries = input::read_vectors(&bench.queries)?;
-    let truth = input::read_row_numbers(&bench.truth)?;
-    check_truth(bench, &queries, &truth)?;
+    if queries.is_empty() {
+        return Err(Failure::in_file(&bench.queries, "expected at least one query, found none"));
+    }
+    let rows = match &bench.truth {
+        Truth::File(file) => {
+            let truth = input::read_row_numbers(file)?;
+            check_truth(file, bench.k, queries.len(), &truth)?;
+            truth.rows
+        }
+        Truth::Filtered(_) => Vec::new(),
+    };
     let store = open_to_read(&bench.store)?;
+    let task = match &bench.truth {
+        Truth::File(_) => Task { store, k: bench.k, filter: None, nearest: from_rows(&rows, bench.k) },
+        Truth::Filtered(filter) => Task::filtered(store, bench.k, filter, &queries)?,
+    };
+    let store = &task.store;
     let stats = store.stats()?;
     let settings = settings(stats.items, stats.default_effort);
     if !bench.json {
@@ -59,26 +74,63 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     }
     let progress = Progress::counting("measuring", settings.len() as u64);
     for setting in settings {
-        let report = measure(&store, setting, &queries, &truth, bench.k)?;
+        let report = measure(&task, setting, &queries)?;
         progress.suspended(|| if bench.json { output::json(&report) } else { output::line(&report.row()) })?;
         progress.advance(1);
     }
     Ok(())
 }
 
-fn check_truth(bench: &Bench, queries: &[Vec<f32>], truth: &RowNumbers) -> Result<()> {
-    if queries.is_empty() {
-        return Err(Failure::in_file(&bench.queries, "expected at least one query, found none"));
+fn check_truth(file: &Path, k: usize, queries: usize, truth: &RowNumbers) -> Result<()> {
+    if truth.rows.len() != queries {
+        let what = format!("expected a row for each of {queries} queries, found {}", truth.rows.len());
+        return Err(Failure::in_file(file, what));
     }
-    if truth.rows.len() != queries.len() {
-        let what = format!("expected a row for each of {} queries, found {}", queries.len(), truth.rows.len());
-        return Err(Failure::in_file(&bench.truth, what));
-    }
-    if truth.columns < bench.k {
-        let what = format!("expected at least k = {} neighbours a row, found {}", bench.k, truth.columns);
-        return Err(Failure::in_file(&bench.truth, what));
+    if truth.columns < k {
+        let what = format!("expected at least k = {k} neighbours a row, found {}", truth.columns);
+        return Err(Failure::in_file(file, what));
     }
     Ok(())
+}
+
+/// The first k of each row, as ids.
+fn from_rows(rows: &[Vec<u64>], k: usize) -> Vec<HashSet<Id>> {
+    rows.iter().map(|row| row.iter().take(k).map(|&number| Id::Number(number)).collect()).collect()
+}
+
+/// What is asked, and the right answers.
+struct Task {
+    store: Store,
+    k: usize,
+    filter: Option<Filter>,
+    /// For each query.
+    nearest: Vec<HashSet<Id>>,
+}
+
+impl Task {
+    /// With what an exact search finds. What it looked at is reported where a field of the filter is unknown.
+    fn filtered(store: Store, k: usize, filter: &Filter, queries: &[Vec<f32>]) -> Result<Task> {
+        let (_, report) = store.query(&queries[0])?.filter(filter).run_with_report()?;
+        warn_of(&report.unknown_fields);
+        let ids = |hits: Vec<Hit>| hits.into_iter().map(|hit| hit.id).collect();
+        let nearest = |query| Ok(ids(store.query(query)?.filter(filter).k(k).exact().run()?));
+        let nearest = queries.iter().map(nearest).collect::<Result<_>>()?;
+        Ok(Task { store, k, filter: Some(filter.clone()), nearest })
+    }
+
+    fn search(&self, setting: Setting, query: &[f32]) -> Result<Vec<Hit>> {
+        let query = self.store.query(query)?.k(self.k);
+        let query = match &self.filter {
+            Some(filter) => query.filter(filter),
+            None => query,
+        };
+        let query = match setting {
+            Setting::Effort(items) => query.effort(usize::try_from(items).unwrap_or(usize::MAX)),
+            Setting::Default(_) => query,
+            Setting::Exact(_) => query.exact(),
+        };
+        Ok(query.run()?)
+    }
 }
 
 /// The ladder with the default at its place, and exact search at the end.
@@ -96,7 +148,7 @@ fn settings(items: u64, default_effort: u64) -> Vec<Setting> {
     settings
 }
 
-fn measure(store: &Store, setting: Setting, queries: &[Vec<f32>], truth: &RowNumbers, k: usize) -> Result<Report> {
+fn measure(task: &Task, setting: Setting, queries: &[Vec<f32>]) -> Result<Report> {
     let mut latencies = Vec::with_capacity(queries.len() * PASSES);
     let (mut best_wall, mut best_cpu) = (Duration::MAX, None::<Duration>);
     let (mut found, mut passes) = (0, 0);
@@ -106,24 +158,25 @@ fn measure(store: &Store, setting: Setting, queries: &[Vec<f32>], truth: &RowNum
         let mut answers = Vec::with_capacity(queries.len());
         for query in queries {
             let start = Instant::now();
-            answers.push(search(store, setting, query, k)?);
+            answers.push(task.search(setting, query)?);
             latencies.push(start.elapsed());
         }
         best_wall = best_wall.min(watch.wall());
         best_cpu = watch.cpu().map(|time| best_cpu.map_or(time, |best| best.min(time)));
         if passes == 0 {
-            for (hits, nearest) in answers.iter().zip(&truth.rows) {
-                found += count_found(hits.iter().map(|hit| &hit.id), nearest, k)?;
+            for (hits, nearest) in answers.iter().zip(&task.nearest) {
+                found += count_found(hits.iter().map(|hit| &hit.id), nearest, task.filter.is_none())?;
             }
         }
         passes += 1;
     }
     latencies.sort_unstable();
+    let there: usize = task.nearest.iter().map(HashSet::len).sum();
     let per_second = |time: Duration| queries.len() as f64 / time.as_secs_f64().max(1e-9);
     let (Setting::Effort(effort) | Setting::Default(effort) | Setting::Exact(effort)) = setting;
     Ok(Report {
         effort,
-        recall: found as f64 / (queries.len() * k) as f64,
+        recall: if there == 0 { 1.0 } else { found as f64 / there as f64 },
         qps: per_second(best_wall),
         cpu_qps: best_cpu.map(per_second),
         p50_us: percentile_us(&latencies, 0.50),
@@ -141,27 +194,16 @@ fn goes_on(passes: usize, elapsed: Duration) -> bool {
     }
 }
 
-fn search(store: &Store, setting: Setting, query: &[f32], k: usize) -> Result<Vec<Hit>> {
-    let query = store.query(query)?.k(k);
-    let query = match setting {
-        Setting::Effort(items) => query.effort(usize::try_from(items).unwrap_or(usize::MAX)),
-        Setting::Default(_) => query,
-        Setting::Exact(_) => query.exact(),
-    };
-    Ok(query.run()?)
-}
-
-/// How many of the k true neighbours were found.
-fn count_found<'a>(ids: impl IntoIterator<Item = &'a Id>, nearest: &[u64], k: usize) -> Result<usize> {
-    let nearest: HashSet<u64> = nearest.iter().take(k).copied().collect();
+/// How many of the true neighbours were found. A truth of rows knows no ids that are texts.
+fn count_found<'a>(ids: impl IntoIterator<Item = &'a Id>, nearest: &HashSet<Id>, rows: bool) -> Result<usize> {
     let mut found = 0;
     for id in ids {
         match id {
-            Id::Number(number) => found += usize::from(nearest.contains(number)),
-            Id::Text(text) => {
+            Id::Text(text) if rows => {
                 let what = format!("expected ids that are row numbers, as in the truth, found the text {text:?}");
                 return Err(Failure::Work(what));
             }
+            id => found += usize::from(nearest.contains(id)),
         }
     }
     Ok(found)
@@ -227,9 +269,11 @@ mod tests {
     #[test]
     fn recall_counts_the_first_k_of_the_truth_only() {
         let ids: Vec<Id> = [4, 9, 1].map(Id::Number).to_vec();
-        assert_eq!(count_found(&ids, &[9, 8, 4, 1], 3), Ok(2));
-        assert_eq!(count_found(&ids[..1], &[9, 8, 4, 1], 2), Ok(0));
-        let error = count_found(&[Id::from("a")], &[1], 1);
+        let nearest = |k| from_rows(&[vec![9, 8, 4, 1]], k).remove(0);
+        assert_eq!(count_found(&ids, &nearest(3), true), Ok(2));
+        assert_eq!(count_found(&ids[..1], &nearest(2), true), Ok(0));
+        assert_eq!(count_found(&[Id::from("a")], &nearest(1), false), Ok(0));
+        let error = count_found(&[Id::from("a")], &nearest(1), true);
         assert!(matches!(error, Err(Failure::Work(what)) if what.contains("row numbers")));
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod compact;
+pub(crate) mod count;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod salvage;
@@ -47,6 +48,13 @@ fn warn(store: Store) -> Store {
         );
     }
     store
+}
+
+/// Says which fields of a filter no item has: they are likely misspelled.
+fn warn_of(unknown_fields: &[String]) {
+    for field in unknown_fields {
+        eprintln!("understory: warning: no item has the field {field:?}");
+    }
 }
 
 /// Compacts with a progress bar. The CPU time of what makes searches fast: building segments and measuring searches,

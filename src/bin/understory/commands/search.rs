@@ -3,7 +3,7 @@
 use serde::Serialize;
 use understory::Hit;
 
-use super::open_to_read;
+use super::{open_to_read, warn_of};
 use crate::arguments::{Effort, Search, Target};
 use crate::failure::{Failure, Result};
 use crate::{input, output};
@@ -28,7 +28,14 @@ pub(crate) fn run(search: &Search) -> Result<()> {
         Effort::Items(items) => query.effort(items),
         Effort::Exact => query.exact(),
     };
-    let hits = query.run()?;
+    let hits = match &search.filter {
+        Some(filter) => {
+            let (hits, report) = query.filter(filter).run_with_report()?;
+            warn_of(&report.unknown_fields);
+            hits
+        }
+        None => query.run()?,
+    };
     let ids: Vec<String> = hits.iter().map(|hit| output::plain_id(&hit.id)).collect();
     let width = ids.iter().map(|id| id.chars().count()).max().unwrap_or_default();
     for (hit, id) in hits.iter().zip(&ids) {
