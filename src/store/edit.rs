@@ -71,6 +71,7 @@ impl Store {
     /// [`Error::InvalidFilter`](crate::Error::InvalidFilter), else as [`Store::insert`]; commits before the one that
     /// failed stay.
     pub fn remove_where(&self, filter: impl Borrow<Filter>) -> Result<u64> {
+        self.inner.check_writable()?;
         let matching = self.current()?.matching_ids(filter.borrow())?;
         let mut removed = 0;
         for some in matching.chunks(REMOVED_AT_ONCE) {

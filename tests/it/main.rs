@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod bad_open;
+mod changes;
 mod concurrency;
 mod damage;
 mod filter_model;
