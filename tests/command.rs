@@ -324,7 +324,7 @@ fn bad_rows_are_named_and_leave_the_store_whole() {
     folder.write("nan.npy", npy_of_vectors(&bad));
     bad[3] = vec![0.0; DIM];
     folder.write("zero.npy", npy_of_vectors(&bad));
-    folder.write("nested.jsonl", "{}\n{\"a\":{\"b\":1}}\n{}\n{}\n{}\n");
+    folder.write("nested.jsonl", "{}\n{\"a\":[{\"b\":1}]}\n{}\n{}\n{}\n");
     folder.write("other.npy", npy_of_vectors(&[vec![1.0; DIM + 1]]));
     folder.write("few.npy", npy_of_vectors(&base[..5]));
     assert!(folder.failure("import s nan.npy", 1).contains("row 3"));

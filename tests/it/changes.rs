@@ -19,7 +19,7 @@ fn patches_from_many_threads_all_stay_and_refused_ones_fail_alone() {
     let dir = Dir::in_memory();
     let options = manual(Metric::Euclidean).durability(Durability::Buffered);
     let store = Store::open_with(dir.store(), options.clone()).unwrap();
-    store.insert_with("shared", &[1.0, 2.0], &patch("first".into(), -1)).unwrap();
+    store.insert_with("shared", [1.0, 2.0], &patch("first".into(), -1)).unwrap();
     thread::scope(|scope| {
         for thread in 0..THREADS {
             let store = &store;
@@ -60,13 +60,13 @@ fn removing_what_matches_beside_a_writer_leaves_what_was_replaced() {
     let store = Store::open_with(dir.store(), manual(Metric::Euclidean).durability(Durability::Buffered)).unwrap();
     let ids = 0..40u64;
     for id in ids.clone() {
-        store.insert_with(id, &[0.0], &patch("old".into(), 1)).unwrap();
+        store.insert_with(id, [0.0], &patch("old".into(), 1)).unwrap();
     }
     let removed = thread::scope(|scope| {
         let remover =
             scope.spawn(|| (0..40).map(|_| store.remove_where(field("old").exists()).unwrap()).sum::<u64>());
         for id in ids.clone() {
-            store.insert_with(id, &[1.0], &patch("new".into(), 2)).unwrap();
+            store.insert_with(id, [1.0], &patch("new".into(), 2)).unwrap();
         }
         remover.join().unwrap()
     });
@@ -80,9 +80,9 @@ fn removing_what_matches_beside_a_writer_leaves_what_was_replaced() {
 fn bad_filters_are_refused_wherever_they_are_taken() {
     let dir = Dir::in_memory();
     let store = Store::open_with(dir.store(), manual(Metric::Euclidean)).unwrap();
-    store.insert(1, &[0.0]).unwrap();
+    store.insert(1, [0.0]).unwrap();
     let bad = || field("a").lt(f64::NAN);
-    let query = || store.query(&[0.0]).unwrap();
+    let query = || store.query([0.0]).unwrap();
     let refused = [
         store.count(bad()).err(),
         store.remove_where(bad()).err(),

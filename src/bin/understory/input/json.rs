@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use understory::Id;
+use understory::{Id, Metadata};
 
 use super::lines::{Lines, count_lines};
 use super::{Row, RowSource};
@@ -60,30 +60,22 @@ fn parse(line: &str) -> Result<Row, String> {
         }
     };
     if let Some(metadata) = &line.metadata {
-        refuse_nesting(metadata)?;
+        check(metadata)?;
     }
     Ok(Row { vector: line.vector, id, metadata: line.metadata })
 }
 
-/// The metadata on one line: an object of scalars and lists.
+/// The metadata on one line: an object.
 pub(crate) fn metadata_object(line: &str) -> Result<Object, String> {
     let value: Value = serde_json::from_str(line).map_err(|error| format!("expected a JSON object: {error}"))?;
     let Value::Object(object) = value else {
         return Err(format!("expected a JSON object, found {value}"));
     };
-    refuse_nesting(&object)?;
+    check(&object)?;
     Ok(object)
 }
 
-fn refuse_nesting(object: &Object) -> Result<(), String> {
-    let nested = object.iter().find(|(_, value)| holds_object(value));
-    nested.map_or(Ok(()), |(key, _)| Err(format!("expected scalars and lists, found an object in {key:?}")))
-}
-
-fn holds_object(value: &Value) -> bool {
-    match value {
-        Value::Object(_) => true,
-        Value::Array(values) => values.iter().any(holds_object),
-        _ => false,
-    }
+/// Refuses what the store would refuse, while the line is known.
+fn check(object: &Object) -> Result<(), String> {
+    Metadata::from_serde(object).map(drop).map_err(|error| error.to_string())
 }

@@ -184,13 +184,16 @@ fn json_lines_that_cannot_be_read_name_the_line() {
         ("{\"vector\":[1],\"more\":2}", "more"),
         ("{\"id\":3}", "vector"),
         ("{\"id\":-3,\"vector\":[1]}", "found -3"),
-        ("{\"vector\":[1],\"metadata\":{\"a\":[{}]}}", "an object in \"a\""),
+        (
+            "{\"vector\":[1],\"metadata\":{\"a\":[{}]}}",
+            "\"a\": expected null, a boolean, a number, a text or bytes inside a list",
+        ),
     ] {
         let what = refusal("a.jsonl", format!("[1]\n{line}\n").as_bytes());
         assert!(what.contains("line 2") && what.contains(reason), "{line}: {what}");
     }
     assert!(refusal("a.jsonl", b"[1]\n\xff\n").contains("line 2: expected UTF-8"));
-    for (line, reason) in [("[1]", "found [1]"), ("{\"a\":{\"b\":1}}", "an object in \"a\""), ("{", "JSON object")] {
+    for (line, reason) in [("[1]", "found [1]"), ("{\"a\":[[1]]}", "\"a\""), ("{", "JSON object")] {
         let what = metadata_object(line).unwrap_err();
         assert!(what.contains(reason), "{line}: {what}");
     }
