@@ -44,6 +44,34 @@ fn scanned(rows: &ReadRows, range: SequenceRange) -> Vec<(u64, Row)> {
     found
 }
 
+/// What a store does after a failure of the disk, on a real file with real locks.
+#[test]
+fn a_retired_file_is_read_on_beside_the_one_that_is_opened_anew() {
+    let (_dir, path) = scratch();
+    let put = |database: &Database, sequence: u64| {
+        let mut rows = database.begin_write(Durability::Immediate)?;
+        rows.put(sequence, &Id::from(sequence), &[], &[sequence as f32, 0.0, 0.0])?;
+        rows.commit()
+    };
+    let old = Database::create(&path, &store_row(3), CACHE).unwrap();
+    put(&old, 1).unwrap();
+    let rows = old.begin_read().unwrap();
+    old.retire();
+    let new = Database::open(&path, CACHE).expect("a retired database holds no lock");
+    assert!(put(&old, 2).is_err(), "a retired database writes nothing");
+    assert_eq!(scanned(&rows, ALL), scanned(&new.begin_read().unwrap(), ALL));
+    let readers = old.readers();
+    drop(old);
+    assert_eq!(readers.count(), 1);
+    assert_eq!(scanned(&rows, ALL).len(), 1, "its readers go on");
+    drop(rows);
+    assert_eq!(readers.count(), 0);
+    put(&new, 2).expect("the end of the old one changed nothing");
+    assert!(matches!(Database::open(&path, CACHE), Err(Error::Locked(_))), "the new one holds the locks");
+    new.close().unwrap();
+    assert_eq!(scanned(&Database::open_read_only(&path, CACHE).unwrap().begin_read().unwrap(), ALL).len(), 2);
+}
+
 #[test]
 fn a_second_handle_is_told_that_the_file_is_locked() {
     let (_dir, path) = scratch();

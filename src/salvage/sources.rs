@@ -11,6 +11,9 @@ use crate::segment::salvage as segment;
 use crate::snapshot::{generation, segments_dir};
 use crate::types::{Id, Metric};
 
+/// Problems that a report lists.
+const MOST_PROBLEMS: usize = 100;
+
 /// Where an item was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Origin {
@@ -186,10 +189,16 @@ impl Sources {
         of_rows.or_else(|| self.segments.iter().find_map(|(_, segment)| segment.dimension))
     }
 
-    /// What is wrong, a line each.
+    /// What is wrong, a line each, and no more lines than people read.
     pub(super) fn problems(&self) -> Vec<String> {
         let of_rows = self.rows.iter().flat_map(|rows| rows.problems.iter().cloned());
-        of_rows.chain(self.problems.iter().cloned()).collect()
+        let mut problems: Vec<String> = self.problems.iter().cloned().chain(of_rows).collect();
+        let more = problems.len().saturating_sub(MOST_PROBLEMS);
+        if more > 0 {
+            problems.truncate(MOST_PROBLEMS);
+            problems.push(format!("and {more} more"));
+        }
+        problems
     }
 }
 

@@ -33,7 +33,8 @@ pub struct Item {
 
 /// A store as it was at one moment: no later write is seen, and no commit in part.
 ///
-/// A snapshot keeps the disk space of what is deleted or replaced meanwhile; let it go when it is no longer needed.
+/// A snapshot keeps the disk space of what is deleted or replaced meanwhile; let it go when it is no longer needed. One
+/// that was taken before a failure of the disk keeps the store from writing again: [`Error::SnapshotsHeld`].
 /// After [`Store::close`](crate::Store::close) it still searches, and reading rows returns [`Error::Closed`].
 ///
 /// ```

@@ -1,6 +1,7 @@
 //! Trouble in the background: it is reported, reads and writes go on, and the worker resumes by itself.
 
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::new_store;
@@ -72,6 +73,43 @@ fn close_reports_what_the_worker_failed_at_and_closes_nevertheless() {
     life.disk().set_new_files(NewFiles::Created);
     life.recover_in_place(vec![items.clone()]).unwrap();
     check_searches(life.store(), &items).unwrap();
+}
+
+#[test]
+fn searches_go_on_while_the_rows_are_opened_again() {
+    let mut life = new_store(None).unwrap();
+    for call in [Call::Batch, Call::Flush, Call::Batch] {
+        life.call(call, 1).unwrap();
+    }
+    let (store, is_over) = (life.store().clone(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let search = || {
+            let mut searches = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let hits = store.query([1.0, 2.0, 3.0, 4.0]).unwrap().k(10).exact().with_metadata().run();
+                assert_eq!(hits.expect("a search in the midst of failures").len(), 10);
+                assert!(store.scan().unwrap().all(|item| item.is_ok()));
+                searches += 1;
+            }
+            searches
+        };
+        let searchers = [scope.spawn(search), scope.spawn(search)];
+        for round in 0..40 {
+            life.disk().set_fault(Some(Fault { after: round % 8, is_lasting: false, error: ErrorKind::Other }));
+            let _ = life.attempt(Call::Insert, 200 + round as u64);
+            life.disk().set_fault(None);
+            let end = Instant::now() + Duration::from_secs(20);
+            // Searches under way may hold a write up for a moment.
+            while life.attempt(Call::Insert, 200 + round as u64).0.is_err() {
+                assert!(Instant::now() < end, "waited in vain for a write");
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        for searcher in searchers {
+            assert!(searcher.join().unwrap() > 0);
+        }
+    });
+    assert!(store.verify().unwrap().problems.is_empty());
 }
 
 #[test]
