@@ -34,6 +34,8 @@ struct Fixture {
     items: BTreeMap<Id, Entry>,
     /// Every version that any item ever had.
     versions: Vec<(Id, Vec<f32>)>,
+    /// Where the row file has the row of each item, as often as it has it.
+    places: BTreeMap<Id, Vec<Range<usize>>>,
 }
 
 fn entry(rng: &mut StdRng) -> Entry {
@@ -49,11 +51,16 @@ fn entry(rng: &mut StdRng) -> Entry {
 impl Fixture {
     /// A closed store with blocks, fresh rows, a segment, deleted and replaced items.
     fn new() -> Fixture {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         let path = dir.path().join("store");
         let store = open(&path);
-        let mut fixture =
-            Fixture { rows: Vec::new(), segments: Vec::new(), items: BTreeMap::new(), versions: Vec::new() };
+        let mut fixture = Fixture {
+            rows: Vec::new(),
+            segments: Vec::new(),
+            items: BTreeMap::new(),
+            versions: Vec::new(),
+            places: BTreeMap::new(),
+        };
         let mut rng = StdRng::seed_from_u64(1);
         let ids: Vec<Id> =
             (0..500u64).map(|n| if n % 3 == 0 { Id::from(format!("item {n}")) } else { Id::from(n) }).collect();
@@ -76,6 +83,7 @@ impl Fixture {
             fixture.segments.push((file.file_name().into(), std::fs::read(file.path()).unwrap()));
         }
         assert_eq!(fixture.segments.len(), 1);
+        fixture.places = fixture.items.iter().map(|(id, entry)| (id.clone(), fixture.find(id, entry))).collect();
         fixture
     }
 
@@ -90,8 +98,7 @@ impl Fixture {
         store.write(batch).unwrap();
     }
 
-    /// Where the row file has the row of an item, as often as it has it.
-    fn places(&self, id: &Id, entry: &Entry) -> Vec<Range<usize>> {
+    fn find(&self, id: &Id, entry: &Entry) -> Vec<Range<usize>> {
         let metadata = if entry.metadata.is_empty() { Vec::new() } else { codec::encode(&entry.metadata).unwrap() };
         let mut middle = id.to_bytes();
         middle.extend_from_slice(&metadata);
@@ -109,7 +116,7 @@ impl Fixture {
         };
         let (mut wrong, mut stripped) = (0, 0);
         for (id, entry) in &self.items {
-            let has_row = self.places(id, entry).iter().any(is_intact);
+            let has_row = self.places[id].iter().any(is_intact);
             let Some((vector, metadata)) = found.get(id) else {
                 assert!(!has_row && !entry.is_in_segment, "{what}: {id:?} is lost; {report:?}");
                 continue;
@@ -141,6 +148,11 @@ fn memchr_all(bytes: &[u8], wanted: &[u8]) -> Vec<usize> {
     starts.filter(|&at| bytes[at..].starts_with(wanted)).collect()
 }
 
+/// In memory where the system has such a place: no power is cut here.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 fn open(path: &Path) -> Store {
     let options = Options::new().metric(Metric::Cosine).maintenance(Maintenance::Manual);
     Store::open_with(path, options).unwrap()
@@ -150,7 +162,7 @@ type Items = BTreeMap<Id, (Vec<f32>, Metadata)>;
 
 /// Lays files out, salvages them, and reads what came of it. The damaged files must stay as they are.
 fn run(rows: Option<&[u8]>, segments: &[(PathBuf, Vec<u8>)]) -> (SalvageReport, Items) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let (path, target) = (dir.path().join("store"), dir.path().join("target"));
     std::fs::create_dir_all(path.join("segments")).unwrap();
     let row_file = path.join("store-0000000000.redb");

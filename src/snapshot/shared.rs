@@ -211,15 +211,23 @@ impl Shared {
         Ok(())
     }
 
-    /// Ends reading and writing for everyone but those who hold a view.
+    /// Ends reading and writing for everyone but those who hold a view. After a failure the rows are opened anew first,
+    /// if the disk lets that be, so that they are closed cleanly.
     pub(crate) fn close(&self) -> Result<()> {
         let mut writer = self.writer.lock();
-        let view = self.current.write().take();
-        drop(view);
-        match writer.database.take() {
-            Some(database) => database.close(),
-            None => Ok(()),
+        if let Some(cause) = writer.stopped.clone() {
+            // If it fails, so does what follows, and says why.
+            let _ = self.open_anew(&mut writer, cause);
         }
+        drop(self.current.write().take());
+        let Some(database) = writer.database.take() else { return Ok(()) };
+        let held = self.check_former(&mut writer);
+        if held.is_err() {
+            // To close the file is to write to it, which those who read it as it was must not see.
+            database.retire();
+            return held;
+        }
+        database.close()
     }
 }
 

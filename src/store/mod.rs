@@ -418,8 +418,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`], [`Error::Io`] or [`Error::WritesStopped`] if the row file cannot be closed cleanly,
-    /// [`Error::Maintenance`] if background maintenance failed when it last ran (no write reports that: none is the
+    /// [`Error::Storage`], [`Error::Io`], [`Error::WritesStopped`] or [`Error::SnapshotsHeld`] if the row file cannot be
+    /// closed cleanly, so that it must be opened for writing before it is read, and [`Error::Maintenance`] if background maintenance failed when it last ran (no write reports that: none is the
     /// worse for it). The store is closed nevertheless, and nothing acknowledged is lost.
     pub fn close(&self) -> Result<()> {
         self.inner.close()

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::new_store;
-use super::oracle::check_searches;
+use super::oracle::{check, check_searches, read_items};
 use super::workload::{Call, Life, Manner};
 use crate::error::Error;
 use crate::fs::simulated::{Fault, NewFiles};
 use crate::options::Durability;
-use crate::store::Stats;
+use crate::store::{Stats, Store};
 
 /// A store with a worker on a disk where segments come to this.
 fn life(new_files: NewFiles) -> Life {
@@ -110,6 +110,27 @@ fn searches_go_on_while_the_rows_are_opened_again() {
         }
     });
     assert!(store.verify().unwrap().problems.is_empty());
+}
+
+#[test]
+fn a_store_that_failed_is_closed_cleanly_where_nobody_reads_it_as_it_was() {
+    for holds_snapshot in [false, true] {
+        let mut life = new_store(None).unwrap();
+        life.call(Call::Batch, 1).unwrap();
+        let before = life.items();
+        let snapshot = holds_snapshot.then(|| life.store().snapshot().unwrap());
+        life.disk().set_fault(Some(Fault { after: 1, is_lasting: false, error: ErrorKind::Other }));
+        let (outcome, after) = life.attempt(Call::Insert, 50);
+        outcome.unwrap_err();
+        let closed = life.store().close();
+        assert_eq!(closed.is_ok(), !holds_snapshot, "{closed:?}");
+        assert_eq!(Store::open_read_only(life.disk().store_path()).is_ok(), !holds_snapshot);
+        if let Some(snapshot) = snapshot {
+            assert!(read_items(snapshot.scan()).unwrap() == *before, "what a snapshot holds stays what it was");
+        }
+        life.recover_in_place(vec![before, after]).unwrap();
+        check(&life).unwrap();
+    }
 }
 
 #[test]
