@@ -83,8 +83,8 @@ impl Remains {
             return Some(FoundRow { row, is_in_tables: true });
         }
         let places = self.places.get(&sequence)?;
-        let rows = places.iter().filter_map(|range| self.decode(sequence, range.clone()));
-        let row = rows.filter(|row| row.id == *id).last()?;
+        let mut rows = places.iter().rev().filter_map(|range| self.decode(sequence, range.clone()));
+        let row = rows.find(|row| row.id == *id)?;
         Some(FoundRow { row, is_in_tables: false })
     }
 

@@ -108,7 +108,7 @@ impl Tables {
             return names;
         };
         let expected = ids.len();
-        let is_whole = visit(ids, problems, &mut |id, stored| {
+        let is_whole = visit(ids, problems, |id, stored| {
             let sequence = read::decode_sequence(ids, &id, stored)?;
             let id = decode_id(id).map_err(|fault| ids.fault(&id, fault))?;
             names.of.insert(id, sequence);
@@ -124,7 +124,7 @@ impl Tables {
             problems.push("the table dead cannot be read".to_owned());
             return found;
         };
-        visit(dead, problems, &mut |chunk, stored| {
+        visit(dead, problems, |chunk, stored| {
             if let Ok(bits) = dead.unseal(&chunk, stored)?.try_into() {
                 found.chunks.insert(chunk, bits);
             }
@@ -150,7 +150,7 @@ fn open<K: StoredKey>(path: &Arc<Path>, transaction: &redb::ReadTransaction, tab
 fn visit<K: StoredKey>(
     table: &Open<K>,
     problems: &mut Vec<String>,
-    visit: &mut dyn FnMut(K::SelfType<'_>, &[u8]) -> Result<()>,
+    mut visit: impl FnMut(K::SelfType<'_>, &[u8]) -> Result<()>,
 ) -> bool {
     // Damaged pages may lead in a circle; what is damaged is not counted rightly either.
     let limit = table.len().unwrap_or(0).saturating_add(1);
