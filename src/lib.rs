@@ -43,6 +43,7 @@ mod search;
 mod segment;
 mod snapshot;
 mod store;
+mod sync;
 mod types;
 mod vector;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// The layers, low to high. A module uses modules of lower layers; inside a layer, only where the layer says so.
 /// `lib` is the door above them all, and `bin` sees what any user of the library sees.
 const LAYERS: &[(&[&str], Siblings)] = &[
-    (&["error", "types", "bytes", "bitmap", "vector", "options", "metadata", "fs"], Siblings::Free),
+    (&["error", "types", "bytes", "bitmap", "vector", "options", "metadata", "fs", "sync"], Siblings::Free),
     (&["distance", "filter"], Siblings::Apart),
     (&["code"], Siblings::Apart),
     (&["segment", "items"], Siblings::Apart),
@@ -182,6 +182,21 @@ fn the_layer_rule_sees_what_it_must() {
     assert_eq!(faults, [false, false, true, true]);
     assert!(layer_fault("segment", "items").is_some() && layer_fault("bytes", "error").is_none());
     assert!(has_word("x = unsafe { y }", "unsafe") && !has_word("#![deny(unsafe_code)]", "unsafe"));
+}
+
+/// What the threads of a store share is modelled (src/store/models), which only `sync` makes possible.
+#[test]
+fn threads_of_a_store_meet_in_sync_alone() {
+    let mut faults = Vec::new();
+    for source in ["src/store", "src/snapshot", "src/maintenance"].into_iter().flat_map(sources_below) {
+        let is_test = source.path.contains("/simulation/") || source.path.contains("/models/");
+        let others = ["parking_lot", "std::thread", "Condvar::", "mpsc"];
+        for (line, code) in source.code().filter(|_| !is_test && !source.path.ends_with("tests.rs")) {
+            let found = others.into_iter().filter(|other| code.contains(other));
+            faults.extend(found.map(|other| format!("{}:{line}: uses {other}", source.path)));
+        }
+    }
+    assert_none(&faults, "locks and threads of `crate::sync`");
 }
 
 #[test]

@@ -2,13 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex};
 
 use super::Maintainer;
 use crate::error::{Error, Result};
+use crate::sync::{self, Condvar, JoinHandle, Mistake, Mutex, makes};
 
 /// After a failure nothing is tried for this long, after the next for twice as long and so on, so that a full disk is
 /// not hammered and is used again soon after it has room.
@@ -27,6 +25,18 @@ struct Wanted {
     end: bool,
 }
 
+impl Signal {
+    /// Changes what is wanted, then tells the worker, who looks before it sleeps.
+    fn give(&self, change: impl FnOnce(&mut Wanted)) {
+        if makes(Mistake::SignalledFirst) {
+            self.changed.notify_one();
+            return change(&mut self.wanted.lock());
+        }
+        change(&mut self.wanted.lock());
+        self.changed.notify_one();
+    }
+}
+
 /// A handle on the background thread.
 pub(crate) struct Worker {
     maintainer: Arc<Maintainer>,
@@ -38,24 +48,20 @@ impl Worker {
     pub(crate) fn start(maintainer: Arc<Maintainer>) -> Result<Worker> {
         let signal = Arc::new(Signal::default());
         let (its_maintainer, its_signal) = (maintainer.clone(), signal.clone());
-        let thread = std::thread::Builder::new()
-            .name("understory-maintenance".into())
-            .spawn(move || run(&its_maintainer, &its_signal))
+        let thread = sync::spawn("understory-maintenance", move || run(&its_maintainer, &its_signal))
             .map_err(|error| Error::Maintenance { cause: format!("the worker did not start: {error}") })?;
         Ok(Worker { maintainer, signal, thread: Mutex::new(Some(thread)) })
     }
 
     /// There may be something to do.
     pub(crate) fn wake(&self) {
-        self.signal.wanted.lock().look = true;
-        self.signal.changed.notify_one();
+        self.signal.give(|wanted| wanted.look = true);
     }
 
     /// Ends the job under way and the thread, and waits for both.
     pub(crate) fn end(&self) {
         self.maintainer.stop();
-        self.signal.wanted.lock().end = true;
-        self.signal.changed.notify_one();
+        self.signal.give(|wanted| wanted.end = true);
         if let Some(thread) = self.thread.lock().take() {
             // A panic was caught and reported inside.
             let _ = thread.join();

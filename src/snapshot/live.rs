@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{self, Ordering};
 
 use super::recent::Recent;
 use crate::bitmap::Bitmap;
@@ -12,6 +12,7 @@ use crate::filter::Node;
 use crate::fs;
 use crate::items::DeadSet;
 use crate::segment::{Expected, Segment};
+use crate::sync::{AtomicBool, Mistake, makes};
 
 /// An open segment, shared by the views that search it.
 pub(crate) struct LiveSegment {
@@ -19,7 +20,7 @@ pub(crate) struct LiveSegment {
     segment: Option<Segment>,
     path: PathBuf,
     doomed: AtomicBool,
-    set_aside: AtomicBool,
+    set_aside: atomic::AtomicBool,
     /// The positions of the dead, for the dead sets that filters asked about last.
     dead: Recent<DeadSet, Bitmap>,
     /// The positions, dead or live, that filters select by columns alone.
@@ -31,13 +32,16 @@ impl LiveSegment {
     pub(crate) fn open(path: &Path, expected: &Expected, frame: &Frame) -> Result<LiveSegment> {
         let segment = Some(Segment::open(path, expected, frame)?);
         let path = path.to_owned();
-        let (doomed, set_aside) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (doomed, set_aside) = (AtomicBool::new(false), atomic::AtomicBool::new(false));
         Ok(LiveSegment { segment, path, doomed, set_aside, dead: Recent::default(), selected: Recent::default() })
     }
 
     /// The manifest no longer names the file: remove it as soon as nobody reads it.
     pub(crate) fn doom(&self) {
-        self.doomed.store(true, Ordering::Relaxed);
+        if makes(Mistake::DoomedAtOnce) {
+            let _ = fs::remove(&self.path);
+        }
+        self.doomed.store(!makes(Mistake::DoomForgotten), Ordering::Relaxed);
     }
 
     /// Bytes of it were found damaged: from now on the rows answer for its items, in every view.

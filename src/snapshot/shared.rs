@@ -8,16 +8,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::{Source, View, sweep};
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::items::{Database, Readers, WriteRows};
 use crate::options::Durability;
+use crate::sync::{AtomicU64, Mistake, Mutex, MutexGuard, RwLock, makes};
 
 /// The next view while a commit prepares it. Its rows are still those of the view before.
 pub(crate) type Draft = View;
@@ -179,6 +178,9 @@ impl Shared {
             rows.commit()?;
             // From here on the rows have it: a view without it must not be committed to.
             let rows = database.begin_read().map_err(|error| Error::CommitUnknown { source: Box::new(error) })?;
+            if makes(Mistake::ViewBeforeRows) {
+                *self.current.write() = Some(Arc::new(draft.clone()));
+            }
             draft.rows = Arc::new(rows);
             *self.current.write() = Some(Arc::new(draft));
             Ok(value)

@@ -9,6 +9,8 @@ mod diverse;
 mod edit;
 mod group;
 mod like;
+#[cfg(test)]
+mod models;
 mod query;
 mod recall;
 mod scan;
@@ -25,7 +27,6 @@ mod write;
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use serde::Serialize;
 
 pub use batch::Batch;
@@ -47,6 +48,7 @@ use crate::maintenance::{Maintainer, Stage, Worker};
 use crate::options::{Maintenance, Options};
 use crate::recovery::{self, OpenReport};
 use crate::snapshot::{Reload, Shared};
+use crate::sync::Mutex;
 use crate::types::{Id, Metric};
 use crate::vector::Vector;
 

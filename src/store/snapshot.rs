@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use rayon::prelude::*;
 
 use super::query::{Hit, Query};
@@ -13,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::maintenance::Worker;
 use crate::metadata::{Metadata, codec};
 use crate::snapshot::View;
+use crate::sync::{AtomicU64, Mutex};
 use crate::types::{Id, Metric};
 use crate::vector::{Vector, validate};
 

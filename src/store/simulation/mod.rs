@@ -21,7 +21,7 @@ use workload::{Call, Failure, Items, Life};
 use crate::fs::simulated::{Image, Mutant};
 
 /// A number from the environment, which chooses the long form.
-fn number(name: &str) -> Option<u64> {
+pub(super) fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name}: expected a number, found {text}")))
 }
