@@ -33,6 +33,10 @@ mod distance;
 mod error;
 mod filter;
 mod fs;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+#[cfg(any(test, fuzzing))]
+mod hostile;
 mod items;
 mod maintenance;
 mod metadata;

@@ -7,8 +7,8 @@ use super::tables::mismatch;
 use crate::bytes::{Malformed, Reader, checksum};
 
 const PAGE_OVERHEAD: usize = 16;
-const COUNT_BYTES: usize = 4;
-const ENTRY_BYTES: usize = 12;
+pub(super) const COUNT_BYTES: usize = 4;
+pub(super) const ENTRY_BYTES: usize = 12;
 const CHECKSUM_BYTES: usize = 4;
 /// Longest row of a small block.
 const SMALL_ROW: usize = 4 << 10;
@@ -75,7 +75,7 @@ fn encoded_bytes(rows: usize, bytes: usize) -> usize {
     COUNT_BYTES + ENTRY_BYTES * rows + CHECKSUM_BYTES + bytes
 }
 
-fn header_checksum(key: u64, covered: &[u8]) -> u32 {
+pub(super) fn header_checksum(key: u64, covered: &[u8]) -> u32 {
     checksum(&[b"packed", &[0], &key.to_le_bytes(), covered])
 }
 

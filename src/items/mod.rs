@@ -14,6 +14,8 @@ mod copy;
 mod dead;
 mod effort;
 mod faults;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod hostile;
 mod meta;
 mod pack;
 mod read;

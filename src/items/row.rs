@@ -126,6 +126,6 @@ pub(super) fn encode(row: &NewRow<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(&row_checksum(row.sequence, out).to_le_bytes());
 }
 
-fn row_checksum(sequence: u64, covered: &[u8]) -> u32 {
+pub(super) fn row_checksum(sequence: u64, covered: &[u8]) -> u32 {
     checksum(&[b"row", &[0], &sequence.to_le_bytes(), covered])
 }

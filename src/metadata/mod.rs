@@ -6,6 +6,8 @@
 pub(crate) mod codec;
 mod fault;
 mod from_serde;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod hostile;
 pub(crate) mod order;
 mod paths;
 mod plain;

@@ -8,6 +8,8 @@ mod columns;
 mod fields;
 mod forest;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod hostile;
 mod layout;
 mod open;
 mod order;

@@ -8,6 +8,8 @@ mod change;
 mod diverse;
 mod edit;
 mod group;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod hostile;
 mod like;
 #[cfg(test)]
 mod models;
