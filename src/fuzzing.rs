@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use crate::error::Result;
 use crate::items;
 use crate::metadata;
 use crate::snapshot::ManifestRow;
@@ -13,7 +14,7 @@ pub struct Segments(hostile::Target);
 
 impl Segments {
     /// Makes the store in a directory, which must be empty or missing.
-    pub fn new(directory: &Path) -> crate::Result<Segments> {
+    pub fn new(directory: &Path) -> Result<Segments> {
         hostile::Target::new(directory).map(Segments)
     }
 

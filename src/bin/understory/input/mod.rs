@@ -99,4 +99,6 @@ fn open_file(path: &Path) -> Result<(std::fs::File, u64)> {
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;
