@@ -125,11 +125,16 @@ impl Maintainer {
         outcome.map_err(|error| if self.is_stopping() { Error::Closed } else { error })
     }
 
-    /// Builds until the policy has no plan. Whether there was one.
+    /// Builds until the policy has no plan, or, where a caller waits, until what was there when it called is built:
+    /// beside a busy writer there would always be a plan. Whether there was one.
     fn build_all(&self, demand: Demand, progress: Progress<'_>) -> Result<bool> {
+        let end = self.shared.view()?.counters.next_sequence;
         let mut built = false;
         loop {
             let view = self.shared.view()?;
+            if built && demand != Demand::Upkeep && is_built_below(&view, end) {
+                break;
+            }
             let Some(plan) = policy::plan(&part_states(&view), delta_state(&view), demand) else { break };
             // What is built from rows as they were before they were opened anew is not published.
             let goes_on = || !self.is_stopping() && !self.shared.has_reloaded_since(&view);
@@ -185,6 +190,12 @@ impl Maintainer {
             .map_err(|error| Error::Maintenance { cause: error.to_string() })?
             .install(work)
     }
+}
+
+/// Whether segments answer for every item below a sequence number.
+fn is_built_below(view: &View, end: u64) -> bool {
+    let mut below = view.parts.iter().filter(|part| part.range.start < end);
+    view.counters.flushed >= end && below.all(|part| part.intact_segment().is_some())
 }
 
 /// Begins a stage, unless the caller ends the job.

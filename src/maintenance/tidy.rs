@@ -73,7 +73,7 @@ impl Maintainer {
         let view = self.shared.view()?;
         let old = writer.database()?.path().to_owned();
         let new = next_row_file(&old);
-        let keep_dead = |sequence| is_in_segment(&view, sequence);
+        let keep_dead = |sequence| is_searched(&view, sequence);
         Database::copy_to(&view.rows, &new, self.options.cache_bytes, &keep_dead)
             .and_then(|()| Database::open(&new, self.options.cache_bytes))
             .and_then(|database| self.shared.switch_database(&mut writer, database))
@@ -100,10 +100,10 @@ impl Maintainer {
         while let Some(start) = from.filter(|_| !self.is_stopping()) {
             let mut writer = self.shared.writer();
             from = self.shared.commit(&mut writer, Durability::Immediate, |rows, draft| {
-                // The bit of a row that is in no block any more is needed only while a segment has the item.
+                // The bit of a row that is in no block any more is needed only while a search may meet the item.
                 let mut cleared = BTreeSet::new();
                 let next = rows.rewrite_blocks(start, PACK_BYTES_FOREGROUND, LIVE_SHARE, &mut |sequence| {
-                    if !is_in_segment(draft, sequence) {
+                    if !is_searched(draft, sequence) {
                         cleared.insert(sequence);
                     }
                 })?;
@@ -147,10 +147,13 @@ impl Maintainer {
     }
 }
 
-/// Whether a live segment has the item; a segment that cannot tell counts as having it.
-fn is_in_segment(view: &View, sequence: u64) -> bool {
-    view.parts
-        .iter()
-        .filter(|part| part.range.contains(sequence))
-        .any(|part| part.intact_segment().is_none_or(|segment| segment.contains_sequence(sequence).unwrap_or(true)))
+/// Whether a search may meet the item, dead or not: in the delta, which is written beside this job, or in a live segment;
+/// one that cannot tell counts as having it.
+fn is_searched(view: &View, sequence: u64) -> bool {
+    let is_in_delta = sequence >= view.counters.flushed;
+    let is_in_segment =
+        view.parts.iter().filter(|part| part.range.contains(sequence)).any(|part| {
+            part.intact_segment().is_none_or(|segment| segment.contains_sequence(sequence).unwrap_or(true))
+        });
+    is_in_delta || is_in_segment
 }

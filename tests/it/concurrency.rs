@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use understory::{Batch, Error, Hit, Maintenance, Metric, Options, Snapshot, Store};
+use understory::{Batch, Error, Hit, Maintenance, Metric, Options, Snapshot, Stage, Store};
 
 use crate::oracle::Model;
 use crate::support::{Dir, generator, manual, noise, refused};
@@ -231,6 +231,60 @@ fn a_snapshot_stays_as_it_was() {
     for (snapshot, model) in [&in_delta, &in_segment, &with_dead] {
         model.check_reader(snapshot, &queries);
     }
+}
+
+/// Found by the stress test: a job that went on for as long as there was anything to build never returned.
+#[test]
+fn flush_and_compact_end_beside_a_writer_that_never_pauses() {
+    let dir = Dir::new();
+    let store = Store::open_with(dir.store(), manual(Metric::Euclidean)).unwrap();
+    let (ended, written) = (AtomicBool::new(false), AtomicU64::new(0));
+    write_generation(&store, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Acquire) {
+                write_generation(&store, written.fetch_add(1, Ordering::AcqRel));
+            }
+        });
+        for _ in 0..3 {
+            store.flush().unwrap();
+            store.compact().unwrap();
+        }
+        ended.store(true, Ordering::Release);
+    });
+    assert_eq!(store.len().unwrap(), TOGETHER);
+}
+
+/// Found by the stress test: what died in the delta while the row file was about to be rewritten came back to life.
+#[test]
+fn what_dies_beside_a_compaction_stays_dead() {
+    let dir = Dir::new();
+    let store = Store::open_with(dir.store(), manual(Metric::Euclidean)).unwrap();
+    let (mut fill, mut empty) = (Batch::new(), Batch::new());
+    for id in 0..4000_u64 {
+        fill.insert(id, noise(512, 1.0, &mut generator(id)));
+        empty.remove(id);
+    }
+    store.write(fill).unwrap();
+    store.write(empty).unwrap();
+    // So much waste makes a new row file; what follows is written beside that.
+    store
+        .compact_with_progress(&|stage, _| {
+            if stage == Stage::Reclaiming {
+                (0..3).for_each(|time| store.insert("twice", [time as f32; 512]).unwrap());
+                store.insert("removed", [9.0; 512]).unwrap();
+                store.remove("removed").unwrap();
+            }
+            true
+        })
+        .unwrap();
+    for _ in 0..2 {
+        let hits = store.query([0.0; 512]).unwrap().k(10).exact().with_vectors().run().unwrap();
+        let found: Vec<_> = hits.into_iter().map(|hit| (hit.id, hit.vector.unwrap())).collect();
+        assert_eq!(found, [("twice".into(), vec![2.0; 512])], "expected the last version alone");
+        store.compact().unwrap();
+    }
+    assert!(store.verify().unwrap().problems.is_empty());
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod oracle;
 mod read_only;
 mod sample_recall;
 mod space;
+mod stress;
 mod support;
 mod three_items;
 mod traps;
