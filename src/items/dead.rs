@@ -90,9 +90,11 @@ impl DeadSet {
     /// Whether both are the same in the chunks of a range. Costs little where they share them.
     pub(crate) fn is_same_in(&self, other: &DeadSet, range: SequenceRange) -> bool {
         let (mine, theirs) = (self.chunks_in(range), other.chunks_in(range));
-        let same =
-            |(a, b): (&(u64, Arc<Chunk>), &(u64, Arc<Chunk>))| a.0 == b.0 && (Arc::ptr_eq(&a.1, &b.1) || a.1 == b.1);
-        mine.len() == theirs.len() && mine.iter().zip(theirs).all(same)
+        let mut pairs = mine.iter().zip(theirs);
+        mine.len() == theirs.len()
+            && pairs.all(|((number, mine), (other, theirs))| {
+                number == other && (Arc::ptr_eq(mine, theirs) || mine == theirs)
+            })
     }
 
     fn chunks_in(&self, range: SequenceRange) -> &[(u64, Arc<Chunk>)] {

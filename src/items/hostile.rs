@@ -3,7 +3,8 @@
 
 use super::block::{Block, BlockBuilder, COUNT_BYTES, ENTRY_BYTES, header_checksum};
 use super::dead::DeadSet;
-use super::meta::{EffortRow, FormatRow, StoreRow, decode_mean, decode_u64, encode_mean};
+use super::effort::Effort;
+use super::meta::{FormatRow, StoreRow, decode_mean, decode_u64, encode_mean};
 use super::row::{NewRow, RowRef, decode_id, encode, row_checksum};
 use crate::hostile::edit;
 use crate::types::Id;
@@ -76,7 +77,7 @@ pub(crate) fn values(script: &[u8]) {
             }
         }
         2 => {
-            if let Ok(row) = EffortRow::decode(bytes) {
+            if let Ok(row) = Effort::decode(bytes) {
                 assert_eq!(row.encode(), bytes);
             }
         }

@@ -41,7 +41,7 @@ fn metadata(item: usize) -> Metadata {
         "mixed",
         [Value::Bool(true), Value::Integer(3), Value::Null, "x".into(), f64::NAN.into()][item % 5].clone(),
     );
-    if item % 3 == 0 {
+    if item.is_multiple_of(3) {
         metadata.insert("rare", Value::Bytes(vec![item as u8; 2]));
     }
     metadata

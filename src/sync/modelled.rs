@@ -239,6 +239,11 @@ impl AtomicU64 {
         self.real.load(ordering)
     }
 
+    pub(crate) fn fetch_max(&self, value: u64, ordering: Ordering) -> u64 {
+        self.point.pass();
+        self.real.fetch_max(value, ordering)
+    }
+
     pub(crate) fn fetch_add(&self, value: u64, ordering: Ordering) -> u64 {
         self.point.pass();
         self.real.fetch_add(value, ordering)

@@ -99,10 +99,11 @@ impl Sorted {
                 Value::Integer(number) if kind == FLOAT => bytes.extend((*number as f64).to_le_bytes()),
                 Value::Text(text) => bytes.extend_from_slice(text.as_bytes()),
                 Value::Bytes(blob) => bytes.extend_from_slice(blob),
-                value => match Key::of(value) {
-                    Some(Key::Fixed(_, bits)) => bytes.extend(bits.to_le_bytes()),
-                    _ => {}
-                },
+                value => {
+                    if let Some(Key::Fixed(_, bits)) = Key::of(value) {
+                        bytes.extend(bits.to_le_bytes());
+                    }
+                }
             }
             ends.extend((bytes.len() as u32).to_le_bytes());
         }
@@ -228,7 +229,8 @@ impl<'a> Dictionary<'a> {
                 let is_less = |number| Ok(total_order(&self.value(number)?, &first) == Ordering::Less);
                 let start = self.partition(all.clone(), is_less)?;
                 let begins = |number| Ok(self.text(number)?.is_some_and(|text| text.starts_with(prefix.as_str())));
-                Ok(vec![start..self.partition(start..all.end, begins)?])
+                let end = self.partition(start..all.end, begins)?;
+                Ok(Vec::from([start..end]))
             }
             Test::Contains(part) => {
                 let mut runs: Vec<Range<usize>> = Vec::new();
