@@ -147,6 +147,13 @@ pub enum VectorFault {
     },
     /// The zero vector has no direction, which the cosine metric needs.
     Zero,
+    /// A component is neither 0 nor 1, as the hamming metric needs.
+    NotABit {
+        /// Which one, counted from 0.
+        component: usize,
+        /// Its value.
+        value: f32,
+    },
     /// Its squared norm does not fit a float32.
     NormOverflow {
         /// The norm.
@@ -270,6 +277,9 @@ impl fmt::Display for VectorFault {
             }
             VectorFault::Zero => {
                 f.write_str("expected a vector with a direction (cosine metric), found the zero vector")
+            }
+            VectorFault::NotABit { component, value } => {
+                write!(f, "expected components 0 or 1 (hamming metric), found {value} at component {component}")
             }
             VectorFault::NormOverflow { norm } => {
                 write!(f, "expected a norm whose square fits a float32, found a norm of {norm:e}")

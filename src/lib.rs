@@ -27,6 +27,7 @@ compile_error!("understory maps little-endian files; big-endian targets are not 
 
 pub mod annoy;
 mod bitmap;
+mod bits;
 mod bytes;
 mod code;
 mod distance;
@@ -51,6 +52,7 @@ mod sync;
 mod types;
 mod vector;
 
+pub use bits::Bits;
 pub use error::{Corruption, Error, Result, VectorFault};
 pub use filter::{Field, Filter, field, ids};
 pub use maintenance::Stage;

@@ -15,7 +15,7 @@ use crate::snapshot::{
     Delta, DeltaItem, LiveSegment, ManifestRow, Part, Source, State, View, generation, row_file, segment_path,
     segments_dir, sweep,
 };
-use crate::types::{Id, MAX_DIMENSION, Metric, SequenceRange};
+use crate::types::{Id, MAX_DIMENSION, SequenceRange};
 
 /// What opening a store found.
 ///
@@ -230,7 +230,7 @@ fn load(
 ) -> Result<View> {
     let counters = rows.counters()?;
     let dead = rows.dead()?;
-    let mean = rows.mean()?.filter(|_| store.metric == Metric::Euclidean);
+    let mean = rows.mean()?.filter(|_| store.metric.is_centred());
     let frame =
         store.dimension.map(|dimension| Arc::new(Frame::new(store.metric, dimension, store.rotation_seed, mean)));
     let mut parts = Vec::new();

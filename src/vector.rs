@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::bits::{self, Bits};
 use crate::error::{Error, Result, VectorFault};
 use crate::types::{MAX_DIMENSION, Metric};
 
@@ -10,10 +11,11 @@ mod sealed {
     impl Sealed for [f32] {}
     impl<const N: usize> Sealed for [f32; N] {}
     impl Sealed for Vec<f32> {}
+    impl Sealed for crate::bits::Bits<'_> {}
     impl<T: Sealed + ?Sized> Sealed for &T {}
 }
 
-/// Anything that can be passed as a vector: slices, arrays and `Vec`s of `f32`, and references to them.
+/// Anything that can be passed as a vector: slices, arrays and `Vec`s of `f32`, [`Bits`], and references to them.
 ///
 /// The trait is sealed, so that further element types can be added.
 ///
@@ -47,9 +49,33 @@ impl Vector for Vec<f32> {
     }
 }
 
+impl Vector for Bits<'_> {
+    fn components(&self) -> Cow<'_, [f32]> {
+        Cow::Owned(self.iter().map(|bit| f32::from(u8::from(bit))).collect())
+    }
+}
+
 impl<T: Vector + ?Sized> Vector for &T {
     fn components(&self) -> Cow<'_, [f32]> {
         (**self).components()
+    }
+}
+
+/// The components of a stored vector, as they are stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Components<'a> {
+    Floats(&'a [f32]),
+    /// Packed as [`Bits`] are, zeros after the last.
+    Bits(&'a [u8]),
+}
+
+impl<'a> Components<'a> {
+    /// The components as float32; those of bits are the first `dimension`.
+    pub(crate) fn to_floats(self, dimension: usize) -> Cow<'a, [f32]> {
+        match self {
+            Components::Floats(floats) => Cow::Borrowed(floats),
+            Components::Bits(packed) => Cow::Owned(bits::unpack(packed, dimension).collect()),
+        }
     }
 }
 
@@ -73,6 +99,10 @@ fn fault(vector: &[f32], metric: Metric) -> Option<VectorFault> {
     }
     if let Some((component, &value)) = vector.iter().enumerate().find(|(_, value)| !value.is_finite()) {
         return Some(VectorFault::NotFinite { component, value });
+    }
+    if metric == Metric::Hamming {
+        let odd = vector.iter().enumerate().find(|&(_, &value)| value != 0.0 && value != 1.0);
+        return odd.map(|(component, &value)| VectorFault::NotABit { component, value });
     }
     let squared = squared_norm(vector);
     // A quarter, so that the squared distance of two accepted vectors is finite as well.
@@ -107,5 +137,7 @@ mod tests {
         assert_eq!(fault(&[0.0, 0.0], Metric::Cosine), Some(VectorFault::Zero));
         assert_eq!(fault(&[1e-30], Metric::Cosine), Some(VectorFault::Zero));
         assert_eq!(fault(&[1e-18], Metric::Cosine), None);
+        assert_eq!(fault(&[0.0, 1.0], Metric::Hamming), None);
+        assert_eq!(fault(&[1.0, 0.5], Metric::Hamming), Some(VectorFault::NotABit { component: 1, value: 0.5 }));
     }
 }

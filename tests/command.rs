@@ -418,3 +418,42 @@ fn a_damaged_store_is_salvaged_into_a_new_one() {
     assert!(folder.output("verify whole").contains("nothing is wrong"));
     assert!(folder.failure("salvage s whole", 1).contains("in use"));
 }
+
+/// Bits of 600 rows tie everywhere: whatever is no farther than the k-th counts as found.
+#[test]
+fn bits_and_manhattan_are_imported_searched_measured_and_exported() {
+    let (folder, base, queries) = inputs();
+    let to_bits = |rows: &[Vec<f32>]| -> Vec<Vec<f32>> {
+        rows.iter().map(|row| row.iter().map(|&component| f32::from(u8::from(component > 0.0))).collect()).collect()
+    };
+    for (metric, base, queries) in [("hamming", to_bits(&base), to_bits(&queries)), ("manhattan", base, queries)] {
+        folder.write("rows.npy", npy_of_vectors(&base));
+        folder.write("asked.npy", npy_of_vectors(&queries));
+        let distance = |row: &Vec<f32>, query: &Vec<f32>| -> f64 {
+            row.iter().zip(query).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).sum()
+        };
+        let nearest = |query: &Vec<f32>| -> Vec<usize> {
+            let mut rows: Vec<usize> = (0..ROWS).collect();
+            rows.sort_by(|&a, &b| distance(&base[a], query).total_cmp(&distance(&base[b], query)).then(a.cmp(&b)));
+            rows.truncate(K);
+            rows
+        };
+        let rows = queries.iter().flat_map(nearest).flat_map(|row| i32::try_from(row).unwrap().to_le_bytes());
+        folder.write("near.npy", npy("<i4", QUERIES, K, &rows.collect::<Vec<u8>>()));
+        let report = folder.json(&format!("import {metric} rows.npy --metric {metric} --json"));
+        assert_eq!(report[0]["items"], json!(ROWS));
+        let hits = folder.json(&format!("search {metric} --query asked.npy --row 3 --exact --json"));
+        assert_eq!(ids(&hits), nearest(&queries[3]));
+        let settings = folder.json(&format!("bench {metric} --queries asked.npy --truth near.npy --json"));
+        let last = settings.last().unwrap();
+        assert!(last["exact"] == json!(true) && last["recall"].as_f64() == Some(1.0), "{last}");
+        assert!(folder.output(&format!("verify {metric}")).contains("600 items"));
+        folder.output(&format!("export {metric} {metric}.ann"));
+        let command = format!("import again-{metric} {metric}.ann --metric {metric} --dim {DIM} --json");
+        assert_eq!(folder.json(&command)[0]["items"], json!(ROWS));
+        let again = folder.json(&format!("search again-{metric} --query asked.npy --row 3 --exact --json"));
+        assert_eq!(again, hits);
+    }
+    let sentence = folder.failure("import odd base.npy --metric hamming", 1);
+    assert!(sentence.contains("row 0") && sentence.contains("0 or 1"), "{sentence}");
+}

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// `lib` is the door above them all, and `bin` sees what any user of the library sees.
 const LAYERS: &[(&[&str], Siblings)] = &[
     (
-        &["error", "types", "bytes", "bitmap", "vector", "options", "metadata", "fs", "sync", "hostile"],
+        &["error", "types", "bytes", "bits", "bitmap", "vector", "options", "metadata", "fs", "sync", "hostile"],
         Siblings::Free,
     ),
     (&["distance", "filter"], Siblings::Apart),

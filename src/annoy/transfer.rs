@@ -44,7 +44,7 @@ pub fn import(store: &Store, path: impl AsRef<Path>, f: usize, metric: Metric) -
 /// Inserts the items of an index into a store. See [`import`]; for a file of another [`Format`](super::Format), load
 /// it and use this.
 pub fn import_index(store: &Store, index: &AnnoyIndex) -> Result<u64> {
-    let requested = store_metric(index.metric())?;
+    let requested = store_metric(index.metric());
     if store.metric() != requested {
         return Err(Error::MetricMismatch { stored: store.metric(), requested });
     }
@@ -86,6 +86,8 @@ pub fn export(snapshot: &Snapshot, path: impl AsRef<Path>, n_trees: i32) -> Resu
         types::Metric::Cosine => Metric::Angular,
         types::Metric::Euclidean => Metric::Euclidean,
         types::Metric::Dot => Metric::Dot,
+        types::Metric::Manhattan => Metric::Manhattan,
+        types::Metric::Hamming => Metric::Hamming,
     };
     for id in snapshot.ids() {
         item_number(&id?)?;
@@ -104,15 +106,13 @@ pub fn export(snapshot: &Snapshot, path: impl AsRef<Path>, n_trees: i32) -> Resu
     Ok(written)
 }
 
-fn store_metric(metric: Metric) -> Result<types::Metric> {
+fn store_metric(metric: Metric) -> types::Metric {
     match metric {
-        Metric::Angular => Ok(types::Metric::Cosine),
-        Metric::Euclidean => Ok(types::Metric::Euclidean),
-        Metric::Dot => Ok(types::Metric::Dot),
-        Metric::Manhattan | Metric::Hamming => {
-            let what = format!("expected a metric that a store has (angular, euclidean or dot), found {metric}");
-            Err(Error::InvalidArgument(what))
-        }
+        Metric::Angular => types::Metric::Cosine,
+        Metric::Euclidean => types::Metric::Euclidean,
+        Metric::Manhattan => types::Metric::Manhattan,
+        Metric::Dot => types::Metric::Dot,
+        Metric::Hamming => types::Metric::Hamming,
     }
 }
 

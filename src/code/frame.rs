@@ -26,9 +26,9 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// The frame of a store; `mean` has `dimension` components and is left out for metrics other than euclidean.
+    /// The frame of a store; `mean` has `dimension` components and is left out for metrics that are not centred.
     pub(crate) fn new(metric: Metric, dimension: usize, rotation_seed: u64, mean: Option<Vec<f32>>) -> Frame {
-        let mean = mean.filter(|_| metric == Metric::Euclidean);
+        let mean = mean.filter(|_| metric.is_centred());
         assert!(dimension > 0, "a frame has a dimension");
         assert!(mean.as_ref().is_none_or(|mean| mean.len() == dimension), "a mean of the frame's dimension");
         let padded = pad(dimension);
@@ -68,7 +68,7 @@ impl Frame {
     pub(crate) fn inverse_norm(&self, vector: &[f32]) -> f32 {
         match self.metric {
             Metric::Cosine => (1.0 / squared_norm(vector).sqrt()) as f32,
-            Metric::Euclidean | Metric::Dot => 0.0,
+            _ => 0.0,
         }
     }
 
@@ -82,10 +82,9 @@ impl Frame {
         padding.fill(0.0);
         match (self.metric, &self.mean) {
             (Metric::Cosine, _) => components.iter_mut().for_each(|component| *component *= inverse_norm),
-            (Metric::Euclidean, Some(mean)) => {
-                components.iter_mut().zip(mean).for_each(|(component, mean)| *component -= mean);
-            }
-            (Metric::Euclidean, None) | (Metric::Dot, _) => {}
+            (Metric::Hamming, _) => components.iter_mut().for_each(|component| *component -= 0.5),
+            (_, Some(mean)) => components.iter_mut().zip(mean).for_each(|(component, mean)| *component -= mean),
+            (_, None) => {}
         }
         self.rotate(out);
     }

@@ -1,10 +1,18 @@
 //! A query made ready to be compared with runs: rotated once, its look-up table and its bytes made once, used for every
 //! group, every leaf and the delta.
+//!
+//! Groups are ranked by codes of signs in the rotated space whatever the metric is: leaves that are near by euclidean
+//! distance are as good an order for manhattan as leaves that are near by manhattan distance, and for bits the squared
+//! euclidean distance is that of hamming. Items are scanned in the codes of their metric.
 
+use super::Quantiser;
 use super::frame::Frame;
+use super::kind::CodeKind;
 use super::run::Run;
-use crate::distance::{Bound, Kernels, ScanTable, kernels};
+use crate::bits;
+use crate::distance::{Block, Bound, Kernels, LANES, ScanTable, kernels};
 use crate::types::Metric;
+use crate::vector::Components;
 
 /// Standard errors of the inner product of a quantised query with a centroid that bounds allow for.
 const QUANTISATION_BOUND: f32 = 4.0;
@@ -16,6 +24,8 @@ const FLOAT_ROUNDING: f32 = 1.0 / (1 << 20) as f32;
 #[derive(Default)]
 pub(crate) struct QueryCode {
     metric: Metric,
+    /// How items are coded.
+    kind: CodeKind,
     error_bound: f32,
     /// The caller's components, for exact distances.
     vector: Vec<f32>,
@@ -25,6 +35,11 @@ pub(crate) struct QueryCode {
     table: ScanTable,
     bytes: Vec<i8>,
     step: f32,
+    packed: Vec<u8>,
+    /// The table of the packed bits.
+    bit_table: ScanTable,
+    /// The code and its error for each segment's quantiser.
+    quantised: Vec<(Vec<u8>, f32)>,
 }
 
 impl QueryCode {
@@ -33,6 +48,7 @@ impl QueryCode {
     pub(crate) fn prepare(&mut self, frame: &Frame, vector: &[f32], error_bound: f32) {
         self.error_bound = error_bound;
         self.metric = frame.metric();
+        self.kind = CodeKind::of_items(self.metric);
         self.vector.clear();
         self.vector.extend_from_slice(vector);
         self.inverse_norm = frame.inverse_norm(vector);
@@ -47,14 +63,62 @@ impl QueryCode {
         self.bytes.clear();
         // Adding 1.5 * 2^23 rounds to a whole number, which the low bits then hold.
         self.bytes.extend(self.placed.iter().map(|component| (component * scale + 12_582_912.0).to_bits() as i8));
+        self.quantised.clear();
+        if self.kind == CodeKind::Bits {
+            self.packed.clear();
+            bits::pack(vector, &mut self.packed);
+            self.bit_table.fill_bits(&self.packed, frame.padded());
+        }
+    }
+
+    /// Codes the query for the quantiser of the next segment.
+    pub(crate) fn add_quantiser(&mut self, quantiser: &Quantiser) {
+        let mut code = vec![0; self.placed.len()];
+        let error = quantiser.code(&self.vector, &mut code);
+        self.quantised.push((code, error));
     }
 
     pub(crate) fn table(&self) -> &ScanTable {
         &self.table
     }
 
-    /// What the codes of a run are compared with. The lanes' results are lower bounds of the distance, in the measure
-    /// of [`Self::measure`].
+    /// What the codes of items in a run of a segment, counted among those of the query, are compared with. The lanes'
+    /// results are lower bounds of the distance, in the measure of [`Self::measure`].
+    pub(crate) fn item_bound(&self, kernels: &Kernels, segment: u32, run: &Run<'_>) -> Bound {
+        match self.kind {
+            CodeKind::Signs => self.bound(kernels, run),
+            CodeKind::Bits => Bound { base: 0.0, slack: 0.0, threshold: f32::INFINITY },
+            CodeKind::Bytes => {
+                let error = self.quantised.get(segment as usize).map_or(f32::INFINITY, |(_, error)| *error);
+                Bound { base: -error, slack: 1.0, threshold: f32::INFINITY }
+            }
+        }
+    }
+
+    /// Scans a block of items of a segment; see [`Kernels::scan`].
+    pub(crate) fn scan_items(
+        &self,
+        kernels: &Kernels,
+        segment: u32,
+        block: &Block<'_>,
+        bound: Bound,
+        lower: &mut [f32; LANES],
+    ) -> u32 {
+        match self.kind {
+            CodeKind::Signs => kernels.scan(block, &self.table, bound, lower),
+            CodeKind::Bits => kernels.scan(block, &self.bit_table, bound, lower),
+            CodeKind::Bytes => match self.quantised.get(segment as usize) {
+                Some((code, _)) => kernels.scan_bytes(block, code, bound, lower),
+                // Without a code nothing is ruled out.
+                None => {
+                    lower.fill(f32::NEG_INFINITY);
+                    u32::from(u16::MAX)
+                }
+            },
+        }
+    }
+
+    /// What the codes of signs of a run are compared with: a group's leaves, or items.
     pub(crate) fn bound(&self, kernels: &Kernels, run: &Run<'_>) -> Bound {
         let product = kernels.dot_i8(&self.bytes, run.centroid()) as f32 * self.step * run.step();
         let squared = run.squared_norm();
@@ -66,7 +130,7 @@ impl QueryCode {
                 slack: self.error_bound * self.squared_norm.sqrt(),
                 threshold: f32::INFINITY,
             },
-            Metric::Cosine | Metric::Euclidean => {
+            _ => {
                 let base = self.squared_norm + squared - 2.0 * product;
                 Bound {
                     base: base - 2.0 * rounding - FLOAT_ROUNDING * (self.squared_norm + squared),
@@ -77,8 +141,16 @@ impl QueryCode {
         }
     }
 
-    /// The bound of codes whose centroid is the origin of the rotated space, as the delta's are.
-    pub(crate) fn bound_at_origin(&self) -> Bound {
+    /// Whether a delta's items have codes. Those of manhattan would need a quantiser, and are compared one by one.
+    pub(crate) fn scans_delta(&self) -> bool {
+        self.kind != CodeKind::Bytes
+    }
+
+    /// The bound of the delta's codes, whose centroid is the origin of the rotated space.
+    pub(crate) fn delta_bound(&self) -> Bound {
+        if self.kind == CodeKind::Bits {
+            return Bound { base: 0.0, slack: 0.0, threshold: f32::INFINITY };
+        }
         let norm = self.squared_norm.sqrt();
         let base = if self.metric == Metric::Dot { 0.0 } else { self.squared_norm };
         Bound {
@@ -88,18 +160,25 @@ impl QueryCode {
         }
     }
 
-    /// A distance in the measure that bounds are compared in: squared euclidean distance in the rotated space, or the
-    /// negated product.
+    /// A distance in the measure that bounds of items are compared in: squared euclidean distance in the rotated space, the
+    /// negated product, or the distance itself.
     pub(crate) fn measure(&self, distance: f32) -> f32 {
         match self.metric {
-            Metric::Dot => distance,
+            Metric::Dot | Metric::Manhattan | Metric::Hamming => distance,
             Metric::Euclidean => distance * distance,
             Metric::Cosine => 2.0 * distance,
         }
     }
 
-    /// The exact distance of an item from its own components.
-    pub(crate) fn distance(&self, kernels: &Kernels, vector: &[f32], inverse_norm: f32) -> f32 {
+    /// The exact distance of an item from its own components, which are as many as the query's.
+    pub(crate) fn distance(&self, kernels: &Kernels, components: Components<'_>, inverse_norm: f32) -> f32 {
+        match components {
+            Components::Floats(vector) => self.distance_of_floats(kernels, vector, inverse_norm),
+            Components::Bits(packed) => kernels.hamming(&self.packed, packed) as f32,
+        }
+    }
+
+    fn distance_of_floats(&self, kernels: &Kernels, vector: &[f32], inverse_norm: f32) -> f32 {
         match self.metric {
             Metric::Dot => -kernels.dot(&self.vector, vector),
             Metric::Euclidean => kernels.squared_euclidean(&self.vector, vector).sqrt(),
@@ -107,6 +186,8 @@ impl QueryCode {
                 let cosine = kernels.dot(&self.vector, vector) * (self.inverse_norm * inverse_norm);
                 (1.0 - cosine).clamp(0.0, 2.0)
             }
+            // Of components 0 and 1: whole numbers, exact.
+            Metric::Manhattan | Metric::Hamming => kernels.manhattan(&self.vector, vector),
         }
     }
 }

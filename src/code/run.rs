@@ -1,22 +1,16 @@
-//! Runs: a quantised centroid and the one-bit codes of the residuals of what lies near it.
+//! Runs: a quantised centroid and the codes of what lies near it.
 //!
 //! Residuals are taken from the quantised centroid, so that nothing is lost by storing it in bytes. A run read from
 //! disk is bounds-checked by [`Run::parse`]; its checksum is the caller's to ask for.
 
+use super::kind::{CodeKind, RUN_HEADER_BYTES};
 use crate::bytes::{Malformed, Reader, checksum};
 use crate::code::NO_ENTRY;
 use crate::distance::{Block, LANES, block_bytes, set_code};
 use crate::types::Metric;
 
-/// Bytes of a run before its centroid.
-const RUN_HEADER_BYTES: usize = 64;
 /// Where the checksum of a run is; it covers everything else.
 const CHECKSUM_AT: usize = 60;
-
-/// The bytes of a run of `entries` entries; `None` if no file could hold it.
-pub(crate) fn run_bytes(padded: usize, entries: usize) -> Option<usize> {
-    entries.div_ceil(LANES).checked_mul(block_bytes(padded))?.checked_add(RUN_HEADER_BYTES)?.checked_add(padded)
-}
 
 /// What the lanes of a run stand for.
 #[derive(Clone, Copy, Debug)]
@@ -70,9 +64,9 @@ impl Centroid {
     }
 }
 
-/// A block without entries.
-pub(crate) fn empty_block(padded: usize) -> Vec<u8> {
-    let mut block = vec![0; block_bytes(padded)];
+/// A block without entries, of codes of so many bits.
+pub(crate) fn empty_block(code_bits: usize) -> Vec<u8> {
+    let mut block = vec![0; block_bytes(code_bits)];
     let factors = block.len() - 4 * 4 * LANES;
     for lane in 0..LANES {
         put(&mut block, factors, lane, f32::INFINITY.to_le_bytes());
@@ -81,12 +75,61 @@ pub(crate) fn empty_block(padded: usize) -> Vec<u8> {
     block
 }
 
+/// Sets what stands beside the code of a lane: `add`, `mul` and `err`, and its payload.
+pub(super) fn set_factors(block: &mut [u8], lane: usize, factors: [f32; 3], payload: u32) {
+    let factors_at = block.len() - 4 * 4 * LANES;
+    for (at, factor) in factors.into_iter().enumerate() {
+        put(block, factors_at + at * 4 * LANES, lane, factor.to_le_bytes());
+    }
+    put(block, factors_at + 3 * 4 * LANES, lane, payload.to_le_bytes());
+}
+
+/// The bytes of a block's codes.
+pub(super) fn codes_mut(block: &mut [u8]) -> &mut [u8] {
+    let codes = block.len() - 4 * 4 * LANES;
+    &mut block[..codes]
+}
+
+/// A run of `count` entries; `encode` sets the lane of the next and returns the norm of its residual.
+/// Returns the largest of them as well.
+pub(super) fn assemble(
+    kind: CodeKind,
+    number: u32,
+    centroid: &Centroid,
+    count: usize,
+    mut encode: impl FnMut(&mut [u8], usize) -> f32,
+) -> (Vec<u8>, f32) {
+    let padded = centroid.values.len();
+    let mut run = Vec::with_capacity(kind.run_bytes(padded, count).unwrap_or(0));
+    run.resize(RUN_HEADER_BYTES, 0);
+    run.extend(centroid.codes.iter().map(|code| code.to_le_bytes()[0]));
+    let empty = empty_block(kind.bits(padded));
+    let mut radius = 0f32;
+    for at in 0..count {
+        if at % LANES == 0 {
+            run.extend_from_slice(&empty);
+        }
+        let block = run.len() - empty.len();
+        radius = radius.max(encode(&mut run[block..], at % LANES));
+    }
+    let header = RunHeader {
+        step: centroid.step,
+        squared_norm: centroid.squared_norm,
+        entries: count as u32,
+        blocks: count.div_ceil(LANES) as u32,
+        radius,
+        number,
+    };
+    header.write(&mut run);
+    (run, radius)
+}
+
 fn put(block: &mut [u8], array: usize, lane: usize, bytes: [u8; 4]) {
     let at = array + 4 * lane;
     block[at..at + 4].copy_from_slice(&bytes);
 }
 
-/// Codes vectors into the lanes of blocks; holds the room for one residual.
+/// Codes placed vectors as signs into the lanes of blocks; holds the room for one residual.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     metric: Metric,
@@ -109,12 +152,8 @@ impl Encoder {
         payload: u32,
     ) -> f32 {
         let sums = subtract(vector, centroid, &mut self.residual);
-        let factors_at = block.len() - 4 * 4 * LANES;
-        set_code(&mut block[..factors_at], lane, &self.residual);
-        for (at, factor) in factors(self.metric, role, &sums, vector.len()).into_iter().enumerate() {
-            put(block, factors_at + at * 4 * LANES, lane, factor.to_le_bytes());
-        }
-        put(block, factors_at + 3 * 4 * LANES, lane, payload.to_le_bytes());
+        set_code(codes_mut(block), lane, &self.residual);
+        set_factors(block, lane, factors(self.metric, role, &sums, vector.len()), payload);
         sums.squared.sqrt() as f32
     }
 
@@ -123,33 +162,13 @@ impl Encoder {
         &mut self,
         number: u32,
         centroid: &Centroid,
-        entries: impl ExactSizeIterator<Item = (Role, &'v [f32], u32)>,
+        mut entries: impl ExactSizeIterator<Item = (Role, &'v [f32], u32)>,
     ) -> (Vec<u8>, f32) {
-        let padded = centroid.values.len();
         let count = entries.len();
-        let mut run = Vec::with_capacity(run_bytes(padded, count).unwrap_or(0));
-        run.resize(RUN_HEADER_BYTES, 0);
-        run.extend(centroid.codes.iter().map(|code| code.to_le_bytes()[0]));
-        let empty = empty_block(padded);
-        let mut radius = 0f32;
-        for (at, (role, vector, payload)) in entries.enumerate() {
-            if at % LANES == 0 {
-                run.extend_from_slice(&empty);
-            }
-            let block = run.len() - empty.len();
-            let norm = self.encode_lane(role, &mut run[block..], at % LANES, &centroid.values, vector, payload);
-            radius = radius.max(norm);
-        }
-        let header = RunHeader {
-            step: centroid.step,
-            squared_norm: centroid.squared_norm,
-            entries: count as u32,
-            blocks: count.div_ceil(LANES) as u32,
-            radius,
-            number,
-        };
-        header.write(&mut run);
-        (run, radius)
+        assemble(CodeKind::Signs, number, centroid, count, |block, lane| {
+            let Some((role, vector, payload)) = entries.next() else { unreachable!("an entry for each lane") };
+            self.encode_lane(role, block, lane, &centroid.values, vector, payload)
+        })
     }
 }
 
@@ -185,7 +204,7 @@ fn factors(metric: Metric, role: Role, sums: &ResidualSums, padded: usize) -> [f
     let k = if sums.magnitudes > 0.0 { sums.squared / sums.magnitudes } else { 0.0 };
     let error = ((k * k * p - sums.squared).max(0.0) / (p - 1.0)).sqrt();
     let factors = match (metric, role) {
-        (Metric::Euclidean | Metric::Cosine, _) => {
+        (Metric::Euclidean | Metric::Cosine | Metric::Manhattan | Metric::Hamming, _) => {
             [sums.squared + 2.0 * k * sums.signed_centroid, -2.0 * k, 2.0 * error]
         }
         (Metric::Dot, Role::Items) => [0.0, -k, error],
@@ -247,14 +266,14 @@ pub(crate) struct Run<'a> {
     bytes: &'a [u8],
     centroid: &'a [i8],
     blocks: &'a [u8],
-    padded: usize,
+    code_bits: usize,
 }
 
 impl<'a> Run<'a> {
     /// Reads the bytes of a run: its length must be what its entries need. The checksum is not looked at.
-    pub(crate) fn parse(bytes: &'a [u8], padded: usize) -> Result<Run<'a>, Malformed> {
+    pub(crate) fn parse(bytes: &'a [u8], kind: CodeKind, padded: usize) -> Result<Run<'a>, Malformed> {
         let header = RunHeader::read(bytes)?;
-        let expected = run_bytes(padded, header.entries as usize);
+        let expected = kind.run_bytes(padded, header.entries as usize);
         if expected != Some(bytes.len()) || header.blocks as usize != (header.entries as usize).div_ceil(LANES) {
             return Err(Malformed {
                 expected: format!("the {} bytes of its run", bytes.len()),
@@ -268,7 +287,7 @@ impl<'a> Run<'a> {
         if bytemuck::try_cast_slice::<u8, f32>(blocks).is_err() {
             return Err(Malformed { expected: "a run at a multiple of 4".into(), found: "another address".into() });
         }
-        Ok(Run { header, bytes, centroid, blocks, padded })
+        Ok(Run { header, bytes, centroid, blocks, code_bits: kind.bits(padded) })
     }
 
     /// Whether the run is what was written.
@@ -313,8 +332,8 @@ impl<'a> Run<'a> {
     }
 
     pub(crate) fn blocks(&self) -> impl Iterator<Item = Block<'a>> + use<'a> {
-        let padded = self.padded;
-        self.blocks.chunks_exact(block_bytes(padded)).filter_map(move |bytes| Block::new(bytes, padded))
+        let code_bits = self.code_bits;
+        self.blocks.chunks_exact(block_bytes(code_bits)).filter_map(move |bytes| Block::new(bytes, code_bits))
     }
 
     /// The lanes of a block that have an entry. An empty lane can pass a scan whose threshold is infinite.

@@ -7,6 +7,8 @@ use super::*;
 use crate::distance::{Block, Bound, LANES, ScanTable, kernels};
 use crate::types::Metric;
 
+mod items;
+
 /// Roughly normal: the sum of twelve uniform numbers.
 fn gaussian(generator: &mut Xoshiro256PlusPlus) -> f32 {
     (0..12).map(|_| generator.random::<f32>()).sum::<f32>() - 6.0
@@ -148,7 +150,7 @@ fn scan(metric: Metric, dimension: usize, items: usize, seed: u64) -> Scanned {
     let centroid = Centroid::quantise(&placed(&frame, &middle));
     let entries = vectors.iter().zip(0..items as u32).map(|(vector, payload)| (Role::Items, &vector[..], payload));
     let (bytes, radius) = Encoder::new(metric, frame.padded()).encode_run(9, &centroid, entries);
-    let run = Run::parse(&bytes, frame.padded()).unwrap();
+    let run = Run::parse(&bytes, CodeKind::Signs, frame.padded()).unwrap();
     assert!(run.is_intact());
     assert_eq!((run.number(), run.entries() as usize, run.radius()), (9, items, radius));
     let dequantised: Vec<f32> = run.centroid().iter().map(|&code| f32::from(code) * run.step()).collect();
@@ -159,7 +161,7 @@ fn scan(metric: Metric, dimension: usize, items: usize, seed: u64) -> Scanned {
     let to_centroid = f64::from(kernels().squared_euclidean(&query, &dequantised));
     let (base, scale) = match metric {
         Metric::Dot => (-dot(&query, &dequantised), dot(&query, &query).sqrt()),
-        Metric::Cosine | Metric::Euclidean => (to_centroid, to_centroid.sqrt()),
+        _ => (to_centroid, to_centroid.sqrt()),
     };
     let mut scanned = Scanned { estimates: vec![], lower: vec![], exact: vec![], scale };
     for (at, block) in run.blocks().enumerate() {
@@ -176,9 +178,7 @@ fn scan(metric: Metric, dimension: usize, items: usize, seed: u64) -> Scanned {
     for vector in &vectors {
         scanned.exact.push(match metric {
             Metric::Dot => -dot(&query, vector),
-            Metric::Cosine | Metric::Euclidean => {
-                query.iter().zip(vector).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>()
-            }
+            _ => query.iter().zip(vector).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>(),
         });
     }
     assert_eq!(run.payloads().collect::<Vec<_>>(), (0..items as u32).collect::<Vec<_>>());
@@ -238,16 +238,16 @@ fn runs_of_another_length_than_their_entries_need_are_refused() {
     let vectors = vec![vec![1.0; 64]; 17];
     let entries = vectors.iter().map(|vector| (Role::Items, &vector[..], 0));
     let (bytes, _) = Encoder::new(Metric::Dot, 64).encode_run(0, &Centroid::zero(64), entries);
-    assert_eq!(Some(bytes.len()), run_bytes(64, 17));
-    let run = Run::parse(&bytes, 64).unwrap();
+    assert_eq!(Some(bytes.len()), CodeKind::Signs.run_bytes(64, 17));
+    let run = Run::parse(&bytes, CodeKind::Signs, 64).unwrap();
     assert_eq!((run.lanes(0), run.lanes(1), run.lanes(2)), (0xffff, 1, 0));
     for len in 0..bytes.len() {
-        assert!(Run::parse(&bytes[..len], 64).is_err(), "{len} bytes");
+        assert!(Run::parse(&bytes[..len], CodeKind::Signs, 64).is_err(), "{len} bytes");
     }
-    assert!(Run::parse(&bytes, 128).is_err());
+    assert!(Run::parse(&bytes, CodeKind::Signs, 128).is_err());
     for at in 0..bytes.len() {
         let mut flipped = bytes.clone();
         flipped[at] ^= 1 << (at % 8);
-        assert!(Run::parse(&flipped, 64).map_or(true, |run| !run.is_intact()), "byte {at}");
+        assert!(Run::parse(&flipped, CodeKind::Signs, 64).map_or(true, |run| !run.is_intact()), "byte {at}");
     }
 }

@@ -4,10 +4,11 @@
 //! by name (`scalar`, `portable`, `ssse3`, `avx2`, `avx512`) for tests and benchmarks; a set that the processor lacks
 //! is never used, whatever the variable says.
 //!
-//! What sets agree on: [`Kernels::dot_i8`], the integer sums of [`Kernels::scan`] and everything in `lanewise` (the
-//! Hadamard transform, the table of a query) are equal bit for bit. Sums of floats differ by rounding, because they
+//! What sets agree on: [`Kernels::dot_i8`], [`Kernels::hamming`], [`Kernels::scan_bytes`], the integer sums of
+//! [`Kernels::scan`] and everything in `lanewise` (the Hadamard transform, the table of a query) are equal bit for bit. Sums of floats differ by rounding, because they
 //! are added in another order: by at most the length times half an epsilon, relative to the sum of magnitudes.
 
+mod byte_scan;
 mod dispatch;
 mod lanewise;
 mod portable;
@@ -21,10 +22,12 @@ mod measure;
 #[cfg(test)]
 mod tests;
 
+use byte_scan::BYTES;
+pub(crate) use byte_scan::set_bytes;
 #[cfg(test)]
 pub(crate) use dispatch::available;
 pub(crate) use dispatch::kernels;
-pub(crate) use scan::{Block, CHUNK_DIMENSIONS, LANES, ScanTable, block_bytes, pad, set_code};
+pub(crate) use scan::{Block, CHUNK_DIMENSIONS, LANES, ScanTable, block_bytes, pad, set_bits, set_code};
 
 /// One set of kernels. Each function is safe to call because the set exists only where the processor has it.
 pub(crate) struct Kernels {
@@ -32,8 +35,11 @@ pub(crate) struct Kernels {
     pub(crate) name: &'static str,
     dot: fn(&[f32], &[f32]) -> f32,
     squared_euclidean: fn(&[f32], &[f32]) -> f32,
+    manhattan: fn(&[f32], &[f32]) -> f32,
+    hamming: fn(&[u8], &[u8]) -> u32,
     dot_i8: fn(&[i8], &[i8]) -> i32,
     scan: fn(&Block<'_>, &ScanTable, Bound, &mut [f32; LANES]) -> u32,
+    scan_bytes: fn(&Block<'_>, &[u8], Bound, &mut [f32; LANES]) -> u32,
     fill: fn(&[f32], &mut [u8]) -> lanewise::Quantised,
     hadamard: fn(&mut [f32]),
     multiply: fn(&mut [f32], &[f32]),
@@ -41,7 +47,7 @@ pub(crate) struct Kernels {
 }
 
 /// What a scan compares with: lane `i` passes unless `base + add[i] + mul[i] * S - slack * err[i] > threshold`, where
-/// `S` is the table's sum over the lane's code.
+/// `S` is the table's sum over the lane's code, or its absolute difference from the query's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bound {
     pub(crate) base: f32,
@@ -62,6 +68,18 @@ impl Kernels {
         (self.squared_euclidean)(a, b)
     }
 
+    /// The sum of the absolute differences of two vectors of one length.
+    pub(crate) fn manhattan(&self, a: &[f32], b: &[f32]) -> f32 {
+        assert_eq!(a.len(), b.len(), "vectors of one length");
+        (self.manhattan)(a, b)
+    }
+
+    /// The number of bits that differ between two packed vectors of one length.
+    pub(crate) fn hamming(&self, a: &[u8], b: &[u8]) -> u32 {
+        assert_eq!(a.len(), b.len(), "vectors of one length");
+        (self.hamming)(a, b)
+    }
+
     /// The exact inner product of two vectors of bytes, of at most 65,536 components (so that 32 bits hold it).
     pub(crate) fn dot_i8(&self, a: &[i8], b: &[i8]) -> i32 {
         assert_eq!(a.len(), b.len(), "vectors of one length");
@@ -77,6 +95,14 @@ impl Kernels {
     pub(crate) fn scan(&self, block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32 {
         assert_eq!(block.codes().len() * 2, table.entries().len(), "a block and a table of one dimension");
         (self.scan)(block, table, bound, lower)
+    }
+
+    /// Scans a block of [`LANES`] codes of a byte a dimension, as [`scan`](Self::scan) does those of a bit: the sum is
+    /// that of the absolute differences from the query's code. All sets give the same bounds.
+    pub(crate) fn scan_bytes(&self, block: &Block<'_>, query: &[u8], bound: Bound, lower: &mut [f32; LANES]) -> u32 {
+        assert_eq!(block.codes().len(), query.len() * LANES, "a block and a query of one dimension");
+        assert!(query.len().is_multiple_of(BYTES), "whole pieces");
+        (self.scan_bytes)(block, query, bound, lower)
     }
 
     /// Applies the Hadamard transform in place, divided by the root of the length, so that it keeps norms and is its

@@ -3,7 +3,7 @@
 use wide::{f32x8, i16x16, i32x8, u8x16, u16x8};
 
 use super::scan::{Block, CHUNK_BYTES, LANES, ScanTable, WIDEN_CHUNKS};
-use super::{Bound, Kernels, lanewise};
+use super::{Bound, Kernels, byte_scan, lanewise};
 
 pub(super) static KERNELS: Kernels = SET;
 
@@ -12,8 +12,11 @@ pub(super) const SET: Kernels = Kernels {
     name: "portable",
     dot,
     squared_euclidean,
+    manhattan,
+    hamming,
     dot_i8,
     scan,
+    scan_bytes,
     fill: lanewise::fill,
     hadamard: lanewise::hadamard,
     multiply: lanewise::multiply,
@@ -35,6 +38,19 @@ fn squared_euclidean(a: &[f32], b: &[f32]) -> f32 {
         difference.mul_add(difference, sum)
     };
     sum_of_pairs(a, b, square, |a, b| (a - b) * (a - b))
+}
+
+fn manhattan(a: &[f32], b: &[f32]) -> f32 {
+    sum_of_pairs(a, b, |a, b, sum| sum + (a - b).abs(), |a, b| (a - b).abs())
+}
+
+/// Sixty-four bits at a time.
+#[inline(always)]
+pub(super) fn hamming(a: &[u8], b: &[u8]) -> u32 {
+    let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let words = a.iter().zip(b).map(|(a, b)| (u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b)).count_ones());
+    let tail = a_tail.iter().zip(b_tail).map(|(a, b)| (a ^ b).count_ones());
+    words.sum::<u32>() + tail.sum::<u32>()
 }
 
 /// Sums a term over the pairs of components: `add` adds the terms of a vector to a sum, `term` is that of the tail.
@@ -70,6 +86,30 @@ fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
 
 fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32 {
     scan_with(block, table, bound, lower, u8x16::shuffle)
+}
+
+fn scan_bytes(block: &Block<'_>, query: &[u8], bound: Bound, lower: &mut [f32; LANES]) -> u32 {
+    let mut totals = [0; LANES];
+    let mut pieces = byte_scan::pieces(block, query);
+    // A word sums two differences a piece: 16 bits hold 128 pieces of twice 255.
+    while pieces.len() > 0 {
+        let mut words = [u16x8::ZERO; LANES / 2];
+        for (piece, query) in pieces.by_ref().take(128) {
+            let query = u8x16::new(std::array::from_fn(|at| query[at % byte_scan::BYTES]));
+            for (word, codes) in words.iter_mut().zip(piece.as_chunks::<16>().0) {
+                let codes = u8x16::new(*codes);
+                let difference = codes.saturating_sub(query) | query.saturating_sub(codes);
+                let pairs: u16x8 = bytemuck::cast(difference);
+                *word += (pairs & u16x8::splat(255)) + (pairs >> 8);
+            }
+        }
+        for (lane, total) in totals.iter_mut().enumerate() {
+            let words = words[lane / 2].to_array();
+            let half = &words[lane % 2 * 4..lane % 2 * 4 + 4];
+            *total += half.iter().map(|&word| i32::from(word)).sum::<i32>();
+        }
+    }
+    byte_scan::bounds(block, &totals, bound, lower)
 }
 
 /// Scans a block with a way to look up 16 bytes: `shuffle` gets the entries of a group and the codes of the lanes.

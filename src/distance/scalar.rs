@@ -1,14 +1,17 @@
 //! The reference: what every other kernel must compute.
 
 use super::scan::{Block, CHUNK_BYTES, LANES, ScanTable};
-use super::{Bound, Kernels, lanewise};
+use super::{Bound, Kernels, byte_scan, lanewise};
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "scalar",
     dot,
     squared_euclidean,
+    manhattan,
+    hamming,
     dot_i8,
     scan,
+    scan_bytes,
     fill: lanewise::fill,
     hadamard,
     multiply: lanewise::multiply,
@@ -21,6 +24,14 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 fn squared_euclidean(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
+}
+
+fn manhattan(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum()
+}
+
+fn hamming(a: &[u8], b: &[u8]) -> u32 {
+    a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum()
 }
 
 fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
@@ -45,6 +56,16 @@ fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LA
         mask |= u32::from(!above) << lane;
     }
     mask
+}
+
+fn scan_bytes(block: &Block<'_>, query: &[u8], bound: Bound, lower: &mut [f32; LANES]) -> u32 {
+    let mut sums = [0i32; LANES];
+    for (piece, query) in byte_scan::pieces(block, query) {
+        for (at, &code) in piece.iter().enumerate() {
+            sums[at / byte_scan::BYTES] += i32::from(code.abs_diff(query[at % byte_scan::BYTES]));
+        }
+    }
+    byte_scan::bounds(block, &sums, bound, lower)
 }
 
 fn hadamard(values: &mut [f32]) {

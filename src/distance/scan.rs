@@ -23,10 +23,10 @@ pub(crate) fn pad(dimension: usize) -> usize {
     dimension.next_multiple_of(64)
 }
 
-/// Bytes of a block of codes of `padded` dimensions: codes, then `add`, `mul`, `err` (float32) and the lanes'
-/// payloads (u32), [`LANES`] each.
-pub(crate) fn block_bytes(padded: usize) -> usize {
-    padded / CHUNK_DIMENSIONS * CHUNK_BYTES + 4 * 4 * LANES
+/// Bytes of a block of codes of `code_bits` bits (the padded dimension, or 8 times that for a byte a dimension): codes,
+/// then `add`, `mul`, `err` (float32) and the lanes' payloads (u32), [`LANES`] each.
+pub(crate) fn block_bytes(code_bits: usize) -> usize {
+    code_bits / CHUNK_DIMENSIONS * CHUNK_BYTES + 4 * 4 * LANES
 }
 
 /// A block of codes, borrowed from a segment's map or from the delta.
@@ -38,11 +38,11 @@ pub(crate) struct Block<'a> {
 
 impl<'a> Block<'a> {
     /// Reads the bytes of a block; `None` if their length or alignment (4) is wrong.
-    pub(crate) fn new(bytes: &'a [u8], padded: usize) -> Option<Block<'a>> {
-        if bytes.len() != block_bytes(padded) {
+    pub(crate) fn new(bytes: &'a [u8], code_bits: usize) -> Option<Block<'a>> {
+        if bytes.len() != block_bytes(code_bits) {
             return None;
         }
-        let (codes, rest) = bytes.split_at(padded / CHUNK_DIMENSIONS * CHUNK_BYTES);
+        let (codes, rest) = bytes.split_at(code_bits / CHUNK_DIMENSIONS * CHUNK_BYTES);
         let (factors, payloads) = rest.split_at(3 * 4 * LANES);
         Some(Block {
             codes,
@@ -61,7 +61,7 @@ impl<'a> Block<'a> {
         &self.factors[..LANES]
     }
 
-    /// The factor of the code's sum, a lane; never positive.
+    /// The factor of the code's sum, a lane; never positive for codes of signs.
     pub(crate) fn mul(&self) -> &'a [f32] {
         &self.factors[LANES..2 * LANES]
     }
@@ -84,6 +84,14 @@ pub(crate) fn set_code(codes: &mut [u8], lane: usize, residual: &[f32]) {
     for (at, components) in residual.as_chunks::<8>().0.iter().enumerate() {
         let bits = components.iter().enumerate().map(|(bit, component)| u8::from(*component >= 0.0) << bit);
         codes[at * LANES + lane] = bits.sum();
+    }
+}
+
+/// Sets the code of a lane to packed bits, which fill the first bytes of the code; the others stay zero.
+pub(crate) fn set_bits(codes: &mut [u8], lane: usize, packed: &[u8]) {
+    assert!(lane < LANES && packed.len() <= codes.len() / LANES, "a lane of a block of this dimension");
+    for (at, &byte) in packed.iter().enumerate() {
+        codes[at * LANES + lane] = byte;
     }
 }
 
@@ -122,6 +130,25 @@ impl ScanTable {
         self.scale = quantised.scale;
         self.offset = quantised.offset;
         self.rounding = self.scale * (query.len() as f32 / 4.0).sqrt();
+    }
+
+    /// Fills the table for packed bits, a byte for 8 dimensions, so that a sum is the number of bits in which a lane's
+    /// code differs: exact, for an entry is at most 4.
+    pub(crate) fn fill_bits(&mut self, packed: &[u8], padded: usize) {
+        assert!(packed.len() <= padded / 8 && padded.is_multiple_of(64), "bits of this dimension");
+        self.entries.clear();
+        self.entries.resize(padded / 16, u8x64::default());
+        (self.scale, self.offset, self.rounding) = (1.0, 0.0, 0.0);
+        let entries: &mut [u8] = bytemuck::cast_slice_mut(&mut self.entries);
+        let groups =
+            (0..padded / 4).map(|group| packed.get(group / 2).map_or(0, |byte| byte >> (4 * (group % 2)) & 15));
+        for (group, bits) in groups.enumerate() {
+            let (chunk, at) = (group / 8, group % 8);
+            let start = chunk * 2 * CHUNK_BYTES + at % 2 * CHUNK_BYTES + at / 2 * 16;
+            for (code, entry) in (0u8..).zip(&mut entries[start..start + 16]) {
+                *entry = (code ^ bits).count_ones() as u8;
+            }
+        }
     }
 
     /// The quantised entries, in the order of the codes.

@@ -6,6 +6,8 @@ use super::{
     Block, Bound, Kernels, LANES, ScanTable, available, block_bytes, kernels, pad, prefetch, scalar, set_code,
 };
 
+mod items;
+
 /// Seeded numbers (splitmix64).
 pub(super) struct Numbers(u64);
 

@@ -1,5 +1,6 @@
 //! The rows of the table `meta`.
 
+use super::row::Element;
 use crate::bytes::{Malformed, Reader, floats, put_floats};
 use crate::types::Metric;
 
@@ -12,8 +13,6 @@ pub(super) const MEAN: &[u8] = b"mean";
 
 /// The format this build writes, and the newest it reads.
 pub(super) const FORMAT_VERSION: u32 = 1;
-const FLOAT32: u8 = 1;
-
 /// What a reader must know before it reads anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FormatRow {
@@ -22,7 +21,21 @@ pub(super) struct FormatRow {
     pub(super) compatible: u64,
 }
 
+/// The incompatible feature of stores whose metric the first builds did not have: manhattan and hamming.
+const LATER_METRICS: u64 = 1;
+/// The incompatible features that this build knows.
+pub(super) const KNOWN_FEATURES: u64 = LATER_METRICS;
+
 impl FormatRow {
+    /// The format of a store with a metric.
+    pub(super) fn of(metric: Metric) -> FormatRow {
+        let incompatible = match metric {
+            Metric::Cosine | Metric::Euclidean | Metric::Dot => 0,
+            Metric::Manhattan | Metric::Hamming => LATER_METRICS,
+        };
+        FormatRow { incompatible, ..FormatRow::CURRENT }
+    }
+
     pub(super) const CURRENT: FormatRow = FormatRow { version: FORMAT_VERSION, incompatible: 0, compatible: 0 };
 
     pub(super) fn encode(self) -> Vec<u8> {
@@ -52,7 +65,7 @@ pub(crate) struct StoreRow {
 impl StoreRow {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = self.uuid.to_vec();
-        out.extend_from_slice(&[self.metric.tag(), FLOAT32]);
+        out.extend_from_slice(&[self.metric.tag(), Element::of(self.metric).tag()]);
         out.extend_from_slice(&(self.dimension.unwrap_or(0) as u32).to_le_bytes());
         out.extend_from_slice(&self.rotation_seed.to_le_bytes());
         out.extend_from_slice(&self.build_seed.to_le_bytes());
@@ -64,10 +77,11 @@ impl StoreRow {
         let mut uuid = [0; 16];
         uuid.copy_from_slice(reader.take(16)?);
         let (metric, element) = (reader.u8()?, reader.u8()?);
-        let (Some(metric), FLOAT32) = (Metric::from_tag(metric), element) else {
-            let expected = "a known metric and element type 1".into();
-            return Err(Malformed { expected, found: format!("metric {metric} and element type {element}") });
-        };
+        let known = Metric::from_tag(metric).filter(|&metric| Element::of(metric).tag() == element);
+        let metric = known.ok_or_else(|| Malformed {
+            expected: "a known metric and its element type".into(),
+            found: format!("metric {metric} and element type {element}"),
+        })?;
         let dimension = reader.u32()? as usize;
         let row = StoreRow {
             uuid,

@@ -37,7 +37,7 @@ pub(crate) use dead::DeadSet;
 pub(crate) use effort::{Effort, EffortCurve};
 pub(crate) use meta::{Counters, StoreRow};
 pub(crate) use read::ReadRows;
-pub(crate) use row::{NewRow, RowRef};
+pub(crate) use row::{Element, NewRow, RowRef};
 pub(crate) use write::WriteRows;
 
 use crate::error::{Error, Result};
@@ -45,7 +45,7 @@ use crate::fs;
 use crate::options::Durability;
 use backend::Backend;
 use faults::{Guarded, contained};
-use meta::FORMAT_VERSION;
+use meta::{FORMAT_VERSION, KNOWN_FEATURES};
 
 /// One row file, open for reading, and for writing unless it was opened read-only.
 pub(crate) struct Database {
@@ -86,6 +86,7 @@ impl Database {
     pub(crate) fn create(path: &Path, store: &StoreRow, cache_bytes: usize) -> Result<Database> {
         Database::create_with(path, cache_bytes, |database| {
             let mut rows = database.begin_write(Durability::Immediate)?;
+            rows.set_format(store.metric)?;
             rows.set_store(store)?;
             rows.set_counters(Counters::INITIAL)?;
             rows.commit()
@@ -162,7 +163,7 @@ impl Database {
     fn check_format(&self) -> Result<()> {
         let rows = self.begin_read()?;
         let format = rows.format()?;
-        if format.version != FORMAT_VERSION || format.incompatible != 0 {
+        if format.version != FORMAT_VERSION || format.incompatible & !KNOWN_FEATURES != 0 {
             let found = format!("format version {}, features {:#x}", format.version, format.incompatible);
             return Err(Error::UnsupportedFormat { path: self.path.to_path_buf(), found, supported: FORMAT_VERSION });
         }

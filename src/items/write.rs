@@ -11,10 +11,10 @@ use super::effort::{EFFORTS, Effort};
 use super::faults::{Guarded, commit_failed, contained};
 use super::meta::{self, Counters, FORMAT, FormatRow, MEAN, STORE, StoreRow};
 use super::read;
-use super::row::{self, NewRow, Row};
+use super::row::{self, Element, NewRow, Row};
 use super::tables::{Bytes, DEAD, FRESH, Handle, IDS, META, PACKED, SEGMENTS, StoredKey, Table};
 use crate::error::{Error, Result};
-use crate::types::{Id, SequenceRange};
+use crate::types::{Id, Metric, SequenceRange};
 
 pub(super) type Open<'t, K> = Handle<K, redb::Table<'t, K, Bytes>>;
 
@@ -22,16 +22,22 @@ pub(super) type Open<'t, K> = Handle<K, redb::Table<'t, K, Bytes>>;
 pub(crate) struct WriteRows {
     path: Arc<Path>,
     transaction: Guarded<redb::WriteTransaction>,
+    element: Element,
 }
 
 impl WriteRows {
     pub(super) fn new(path: &Arc<Path>, transaction: redb::WriteTransaction) -> WriteRows {
-        WriteRows { path: Arc::clone(path), transaction: Guarded::new(transaction) }
+        WriteRows { path: Arc::clone(path), transaction: Guarded::new(transaction), element: Element::default() }
     }
 
     pub(super) fn table<K: StoredKey>(&self, table: Table<K>) -> Result<Open<'_, K>> {
         let open = contained(&self.path, "open a table", || self.transaction.open_table(table.definition()))?;
         Ok(Handle::new(table, &self.path, open))
+    }
+
+    /// How the components of rows written from now on are stored; float32 unless told.
+    pub(crate) fn set_element(&mut self, element: Element) {
+        self.element = element;
     }
 
     /// Makes every table exist, so that readers can open them, and writes the format's row.
@@ -47,6 +53,11 @@ impl WriteRows {
 
     pub(crate) fn store(&self) -> Result<StoreRow> {
         read::store(&self.table(META)?)
+    }
+
+    /// Names the features that a reader of a new store must know.
+    pub(super) fn set_format(&mut self, metric: Metric) -> Result<()> {
+        self.table(META)?.put_sealed(&FORMAT, &FormatRow::of(metric).encode())
     }
 
     pub(super) fn set_store(&mut self, store: &StoreRow) -> Result<()> {
@@ -86,7 +97,7 @@ impl WriteRows {
     /// had before, which is dead now.
     pub(crate) fn put(&mut self, sequence: u64, id: &Id, metadata: &[u8], vector: &[f32]) -> Result<Option<u64>> {
         let mut bytes = Vec::new();
-        row::encode(&NewRow { sequence, id, metadata, vector }, &mut bytes);
+        row::encode(&NewRow { sequence, id, metadata, vector }, self.element, &mut bytes);
         self.table(FRESH)?.put(&sequence, &bytes)?;
         let died = name(&mut self.table(IDS)?, &id.to_bytes(), sequence)?;
         self.bury(died.as_slice())?;
@@ -116,7 +127,7 @@ impl WriteRows {
         let mut bytes = Vec::new();
         let mut packed = self.table(PACKED)?;
         for row in rows {
-            row::encode(row, &mut bytes);
+            row::encode(row, self.element, &mut bytes);
             if !builder.fits(1, bytes.len(), bytes.len())
                 && let Some((key, block)) = builder.finish()
             {
@@ -197,7 +208,7 @@ impl WriteRows {
 
     /// Makes the changes one commit, which every later read sees.
     pub(crate) fn commit(self) -> Result<()> {
-        let WriteRows { path, transaction } = self;
+        let WriteRows { path, transaction, element: _ } = self;
         let mut failed = None;
         let outcome = contained(&path, "commit", || {
             failed = transaction.into_inner().and_then(|transaction| transaction.commit().err());

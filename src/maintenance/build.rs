@@ -17,7 +17,7 @@ use crate::fs;
 use crate::options::Durability;
 use crate::segment::{self, Expected, SegmentRows, SegmentSpec};
 use crate::snapshot::{Draft, LiveSegment, ManifestRow, Part, Source, State, View, segment_path, segments_dir};
-use crate::types::{Metric, SequenceRange};
+use crate::types::SequenceRange;
 
 /// The live rows of a range.
 struct Gathered {
@@ -177,11 +177,11 @@ fn gather(view: &View, range: SequenceRange) -> Result<Gathered> {
     Ok(Gathered { rows, dead_in_blocks })
 }
 
-/// The frame of the segment: the first flush of a euclidean store fixes the mean, which keeps sums of squares small
+/// The frame of the segment: the first flush of a euclidean or manhattan store fixes the mean, which keeps sums of squares small
 /// where all vectors are far from the origin.
 fn settle_frame(view: &View, frame: &Arc<Frame>, rows: &SegmentRows) -> Arc<Frame> {
     let is_first = view.parts.iter().all(|part| matches!(part.source, Source::Rows { damaged: None }));
-    if frame.metric() != Metric::Euclidean || frame.mean().is_some() || !is_first || rows.len() == 0 {
+    if !frame.metric().is_centred() || frame.mean().is_some() || !is_first || rows.len() == 0 {
         return frame.clone();
     }
     let mut sums = vec![0.0f64; frame.dimension()];

@@ -8,12 +8,15 @@
 //! and its near-duplicates with its nearest neighbours; queries have neither. On a million descriptors of which each has
 //! four near-copies, the effort that found .95 of the items' nearest ten found less than .8 of the queries'.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use super::{Reach, Request, guarded, search};
 use crate::error::Result;
 use crate::items::{Effort, EffortCurve};
 use crate::snapshot::View;
+use crate::types::Metric;
 
 /// The numbers of neighbours that efforts are measured for.
 const NEIGHBOURS: [usize; 3] = [1, 10, 100];
@@ -38,6 +41,7 @@ const LEAST: u64 = 32_768;
 pub(crate) fn calibrate(view: &View) -> Result<Effort> {
     let (segments, _) = view.sources();
     let items: u64 = segments.iter().map(|segment| segment.items() as u64).sum();
+    let dimension = view.store.dimension.unwrap_or(0);
     let mut sample = Vec::new();
     for segment in segments {
         let share = (SAMPLE as u64 * segment.items() as u64).div_ceil(items.max(1)).max(1);
@@ -45,12 +49,12 @@ pub(crate) fn calibrate(view: &View) -> Result<Effort> {
         for position in (0..segment.items() as u64).step_by(step as usize) {
             let record = guarded(segment, |segment| segment.record(position as u32))?;
             if !view.dead.contains(record.sequence) {
-                sample.push((record.vector, record.sequence));
+                sample.push((record.vector.to_floats(dimension), record.sequence));
             }
         }
     }
     let reach = Reach::Items((items / SHARE).max(LEAST));
-    let efforts_of = |(vector, sequence): (&[f32], u64)| efforts_of(view, reach, vector, sequence);
+    let efforts_of = |(vector, sequence): (Cow<'_, [f32]>, u64)| efforts_of(view, reach, &vector, sequence);
     let efforts = sample.into_par_iter().map(efforts_of).collect::<Result<Vec<_>>>()?;
     let curves = NEIGHBOURS.map(|neighbours| curve(&efforts, neighbours)).into();
     Ok(Effort { items, sequence: view.counters.next_sequence, curves })
@@ -60,7 +64,10 @@ pub(crate) fn calibrate(view: &View) -> Result<Effort> {
 /// which costs no effort.
 fn efforts_of(view: &View, reach: Reach, vector: &[f32], own_sequence: u64) -> Result<Vec<Option<u32>>> {
     let k = 1 + PASSED_OVER + MOST_NEIGHBOURS;
-    let request = Request { vector, k, reach, max_distance: f32::INFINITY, filter: None };
+    // Where ties are the rule, whichever of them is found counts as found: of thousands at one distance, those of the
+    // smallest ids may be anywhere.
+    let first_found = view.store.metric == Metric::Hamming;
+    let request = Request { vector, k, reach, max_distance: f32::INFINITY, filter: None, first_found };
     let answer = search(view, &request)?;
     let others = answer.found.iter().filter(|found| found.sequence != own_sequence).skip(PASSED_OVER);
     Ok(others.map(|found| found.found_at).collect())
@@ -89,7 +96,8 @@ pub(crate) fn reach_for(view: &View, recall: f32, k: usize) -> Reach {
     let measured = effort_for(&view.effort.curves, recall, k);
     // Effort grows more slowly than the store, so that a store that has grown since gets at least what it needs.
     let growth = (items as f64 / view.effort.items.max(1) as f64).max(1.0);
-    Reach::Items((measured * growth * HEADROOM).ceil() as u64)
+    let least = if view.store.metric == Metric::Hamming { LEAST_OF_TIES } else { 0.0 };
+    Reach::Items((measured * growth * HEADROOM).ceil().max(least) as u64)
 }
 
 /// The effort between the curves that were measured, along a straight line on logarithmic scales.
@@ -112,6 +120,10 @@ fn effort_for(curves: &[EffortCurve], recall: f32, k: usize) -> f64 {
 /// Items to scan for the usual number of neighbours where nothing was measured yet.
 const UNMEASURED: f64 = 4096.0;
 const USUAL_NEIGHBOURS: f64 = 10.0;
+
+/// Items that are always scanned under hamming. Where all the nearest tie, the measured effort may be a leaf or two; for so
+/// few a search ranks too few groups, and misses leaves that the measurement, which ranks them all, found at once.
+const LEAST_OF_TIES: f64 = 1024.0;
 
 /// Queries may be harder than any of the store's own items.
 const HEADROOM: f64 = 1.5;

@@ -7,6 +7,7 @@ use super::{Place, Search};
 use crate::code::QueryCode;
 use crate::error::Result;
 use crate::types::SequenceRange;
+use crate::vector::Components;
 
 impl Search<'_> {
     pub(super) fn read_delta(&mut self, query: &QueryCode) -> Result<()> {
@@ -58,7 +59,8 @@ impl Search<'_> {
             }
             view.read_vector(&row, &mut vector)?;
             self.examined.measured += 1;
-            let distance = query.distance(self.kernels, &vector, frame.inverse_norm(&vector));
+            let inverse_norm = frame.inverse_norm(&vector);
+            let distance = query.distance(self.kernels, Components::Floats(&vector), inverse_norm);
             if distance > self.top.threshold() {
                 return Ok(ControlFlow::Continue(()));
             }

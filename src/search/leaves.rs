@@ -24,13 +24,16 @@ pub(super) struct Passing {
 impl Search<'_> {
     /// Scans the delta whole.
     pub(super) fn scan_delta(&mut self, query: &QueryCode) -> Result<()> {
+        if !query.scans_delta() {
+            return self.read_delta(query);
+        }
         let view = self.view;
         let Some(frame) = view.frame.as_deref() else { return Ok(()) };
-        let mut bound = query.bound_at_origin();
+        let mut bound = query.delta_bound();
         let mut lower = [0.0; LANES];
         for block in view.delta.blocks(frame.padded()) {
             bound.threshold = query.measure(self.top.threshold());
-            let mut mask = self.kernels.scan(&block, query.table(), bound, &mut lower);
+            let mut mask = query.scan_items(self.kernels, 0, &block, bound, &mut lower);
             while mask != 0 {
                 let lane = mask.trailing_zeros() as usize;
                 mask &= mask - 1;
@@ -80,10 +83,10 @@ impl Search<'_> {
         let run = guarded(self.segments[segment as usize], |segment| segment.leaf(leaf as usize))?;
         self.scanned += u64::from(run.entries());
         let found_at = self.found_at();
-        let mut bound = query.bound(self.kernels, &run);
+        let mut bound = query.item_bound(self.kernels, segment, &run);
         bound.threshold = query.measure(self.top.threshold());
         for (at, block) in run.blocks().enumerate() {
-            self.scan_block(query, &block, bound, run.lanes(at), |lower, position| {
+            self.scan_block(query, segment, &block, bound, run.lanes(at), |lower, position| {
                 passing.push(Passing { lower, segment, position, found_at });
             });
         }
@@ -95,13 +98,14 @@ impl Search<'_> {
     pub(super) fn scan_block(
         &self,
         query: &QueryCode,
+        segment: u32,
         block: &Block<'_>,
         bound: Bound,
         lanes: u32,
         mut pass: impl FnMut(f32, u32),
     ) {
         let mut lower = [0.0; LANES];
-        let mut mask = self.kernels.scan(block, query.table(), bound, &mut lower) & lanes;
+        let mut mask = query.scan_items(self.kernels, segment, block, bound, &mut lower) & lanes;
         while mask != 0 {
             let lane = mask.trailing_zeros() as usize;
             mask &= mask - 1;

@@ -58,6 +58,8 @@ pub(crate) struct Request<'a> {
     pub(crate) max_distance: f32,
     /// Only what matches is found; `None` for everything.
     pub(crate) filter: Option<&'a Node>,
+    /// Of equal distances those found first count, and not those of the smallest ids.
+    pub(crate) first_found: bool,
 }
 
 /// An item that a search found.
@@ -168,6 +170,9 @@ impl<'a> Search<'a> {
         let mut scratch = SCRATCH.take();
         let error_bound = if self.budget() == u64::MAX { ERROR_BOUND_OF_EVERY_LEAF } else { ERROR_BOUND };
         scratch.query.prepare(frame, self.request.vector, error_bound);
+        self.segments.iter().filter_map(|segment| segment.quantiser()).for_each(|quantiser| {
+            scratch.query.add_quantiser(quantiser);
+        });
         let outcome = match (self.request.filter, selection) {
             (Some(filter), Some(selection)) => self.search_selection(&mut scratch, filter, selection),
             _ => self.visit(&mut scratch),
@@ -201,7 +206,8 @@ impl<'a> Search<'a> {
     }
 
     fn finish(self) -> Result<Vec<Found>> {
-        let ids = Names { view: self.view, segments: self.segments, rows: &self.rows };
+        let first_found = self.request.first_found;
+        let ids = Names { view: self.view, first_found, segments: self.segments, rows: &self.rows };
         let sorted = self.top.into_sorted(&ids)?;
         ids.fetch(&sorted);
         let found = |candidate: Candidate| {
@@ -226,7 +232,8 @@ impl<'a> Search<'a> {
     }
 
     fn offer(&mut self, distance: f32, place: Place, found_at: u32) -> Result<bool> {
-        let ids = Names { view: self.view, segments: self.segments, rows: &self.rows };
+        let first_found = self.request.first_found;
+        let ids = Names { view: self.view, first_found, segments: self.segments, rows: &self.rows };
         self.top.offer(Candidate { distance, place, found_at }, &ids)
     }
 }
@@ -243,11 +250,16 @@ fn guarded<'s, T>(segment: &'s LiveSegment, access: impl FnOnce(&'s LiveSegment)
 /// Looks up the ids and sequence numbers of candidates.
 struct Names<'a> {
     view: &'a View,
+    first_found: bool,
     segments: &'a [&'a Arc<LiveSegment>],
     rows: &'a RefCell<Vec<(Vec<u8>, u64)>>,
 }
 
 impl Ids for Names<'_> {
+    fn first_found(&self) -> bool {
+        self.first_found
+    }
+
     fn stored_id(&self, place: Place) -> Result<Vec<u8>> {
         match place {
             Place::Segment(segment, position) => {

@@ -15,6 +15,7 @@ use crate::code::{NO_ENTRY, QueryCode};
 use crate::distance::{LANES, prefetch};
 use crate::error::Result;
 use crate::filter::Node;
+use crate::vector::Components;
 
 /// Leaves fetched ahead of the one being scanned.
 const PREFETCH_LEAVES: usize = 2;
@@ -251,12 +252,12 @@ impl Search<'_> {
             return Ok(());
         }
         let run = guarded(self.segments[segment as usize], |segment| segment.leaf(leaf.leaf as usize))?;
-        let mut bound = query.bound(self.kernels, &run);
+        let mut bound = query.item_bound(self.kernels, segment, &run);
         bound.threshold = query.measure(self.top.threshold());
         for (at, block) in run.blocks().enumerate() {
             let lanes = run.lanes(at) & selected_lanes(selected, leaf.positions.as_ref(), at, block.payloads());
             if lanes != 0 {
-                self.scan_block(query, &block, bound, lanes, &mut pass);
+                self.scan_block(query, segment, &block, bound, lanes, &mut pass);
                 self.scanned += u64::from(lanes.count_ones());
             }
         }
@@ -270,11 +271,19 @@ impl Search<'_> {
     fn search_selected_delta(&mut self, query: &QueryCode, filter: &Node, exact: bool) -> Result<()> {
         let view = self.view;
         let Some(frame) = view.frame.as_deref() else { return Ok(()) };
-        let mut bound = query.bound_at_origin();
+        if !query.scans_delta() {
+            for (place, item) in (0..).zip(view.delta.items()) {
+                if !self.is_dead(item.sequence) && item_matches(view, filter, item)? {
+                    self.measure_delta(query, place, 0)?;
+                }
+            }
+            return Ok(());
+        }
+        let mut bound = query.delta_bound();
         let mut lower = [0.0; LANES];
         for block in view.delta.blocks(frame.padded()) {
             bound.threshold = query.measure(self.top.threshold());
-            let near = self.kernels.scan(&block, query.table(), bound, &mut lower);
+            let near = query.scan_items(self.kernels, 0, &block, bound, &mut lower);
             let mut mask = if exact { LANE_MASK } else { near };
             while mask != 0 {
                 let place = block.payloads()[mask.trailing_zeros() as usize];
@@ -294,7 +303,7 @@ impl Search<'_> {
     /// Measures an item of the delta and offers it.
     pub(super) fn measure_delta(&mut self, query: &QueryCode, place: u32, found_at: u32) -> Result<()> {
         let item = self.view.delta.item(place);
-        let distance = query.distance(self.kernels, &item.vector, item.inverse_norm);
+        let distance = query.distance(self.kernels, Components::Floats(&item.vector), item.inverse_norm);
         self.examined.measured += 1;
         self.offer(distance, Place::Delta(place), found_at).map(drop)
     }

@@ -25,6 +25,11 @@ pub(crate) enum Place {
 /// Reads stored ids. Asked only where two distances are equal, for a candidate's id is rarely in the cache.
 pub(crate) trait Ids {
     fn stored_id(&self, place: Place) -> Result<Vec<u8>>;
+
+    /// Whether of equal distances those found first come first, instead of those of the smallest ids.
+    fn first_found(&self) -> bool {
+        false
+    }
 }
 
 /// A bounded max-heap on (distance, id).
@@ -122,6 +127,7 @@ fn before(a: &Candidate, b: &Candidate, ids: &dyn Ids) -> Result<bool> {
     match a.distance.total_cmp(&b.distance) {
         std::cmp::Ordering::Less => Ok(true),
         std::cmp::Ordering::Greater => Ok(false),
+        std::cmp::Ordering::Equal if ids.first_found() => Ok(a.found_at < b.found_at),
         std::cmp::Ordering::Equal => Ok(ids.stored_id(a.place)? < ids.stored_id(b.place)?),
     }
 }

@@ -1,7 +1,9 @@
 //! The fixed fields of a segment file: constants, and encoding and decoding of header, table entries, section table
 //! and trailer. The page is section 2 of `docs/format.md`.
 
+use crate::bits::packed_bytes;
 use crate::bytes::{Malformed, Reader, checksum};
+use crate::code::CodeKind;
 use crate::distance::{LANES, pad};
 use crate::types::{MAX_DIMENSION, Metric, SequenceRange};
 
@@ -19,7 +21,9 @@ pub(super) const RECORD_TAIL_BYTES: usize = 16;
 const MAGIC: [u8; 8] = *b"\x89USEG\r\n\x1a";
 const END_MAGIC: [u8; 4] = *b"SEG1";
 const FLOAT32: u8 = 1;
-const ONE_BIT: u8 = 1;
+const BITS: u8 = 2;
+/// The section that has a manhattan segment's quantiser.
+pub(super) const QUANTISER: u32 = 64;
 
 /// The kinds of section that this version knows, in the order of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +101,7 @@ impl Header {
             &self.range.end.to_le_bytes(),
             &self.dimension.to_le_bytes(),
             &padded.to_le_bytes(),
-            &[self.metric.tag(), FLOAT32, ONE_BIT, LANES as u8],
+            &[self.metric.tag(), element(self.metric), CodeKind::of_items(self.metric).tag(), LANES as u8],
             &self.trees.to_le_bytes(),
             &self.items.to_le_bytes(),
             &self.leaves.to_le_bytes(),
@@ -125,7 +129,8 @@ impl Header {
         expect("padded dimension", &(pad(dimension as usize) as u32), &reader.u32()?)?;
         let tag = reader.u8()?;
         let metric = Metric::from_tag(tag).ok_or_else(|| malformed("a metric", format!("{tag}")))?;
-        expect("element type, code and lanes", &[FLOAT32, ONE_BIT, LANES as u8][..], reader.take(3)?)?;
+        let forms = [element(metric), CodeKind::of_items(metric).tag(), LANES as u8];
+        expect("element type, code and lanes", &forms[..], reader.take(3)?)?;
         Ok(Header {
             uuid,
             id,
@@ -147,6 +152,16 @@ impl Header {
         let mut reader = Reader::new(bytes);
         (reader.take(8).ok()? == MAGIC).then(|| reader.u32().ok())?
     }
+}
+
+/// The element type of records.
+fn element(metric: Metric) -> u8 {
+    if metric == Metric::Hamming { BITS } else { FLOAT32 }
+}
+
+/// Bytes of the vector of a record.
+pub(super) fn vector_bytes(metric: Metric, dimension: usize) -> usize {
+    if metric == Metric::Hamming { packed_bytes(dimension) } else { 4 * dimension }
 }
 
 /// Pads with zeros and appends the checksum of what is before it.

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::code::{Centroid, Encoder, Frame, Role};
+use crate::code::{Centroid, CodeKind, CodedItem, Encoder, Frame, ItemEncoder, Quantiser, Role};
 use crate::error::Result;
 use crate::segment::forest::{Partition, grow};
 use crate::segment::progress::{Phase, Progress};
@@ -36,6 +36,8 @@ pub(super) struct Image {
     pub(super) position_of: Vec<u32>,
     /// The inverse norm of each row.
     pub(super) inverse_norms: Vec<f32>,
+    /// What the items' bytes were made with, where they are coded so.
+    pub(super) quantiser: Option<Quantiser>,
 }
 
 /// Places, grows, refines, groups and encodes.
@@ -68,10 +70,16 @@ pub(super) fn lay_out(
 
     let phase = Phase { start: GROWN, end: ENCODED, units: leaves.len() };
     progress.begin(phase)?;
-    let new_encoder = || Encoder::new(frame.metric(), frame.padded());
-    let encode_leaf = |encoder: &mut Encoder, (number, &leaf): (usize, &u32)| {
+    let quantised = CodeKind::of_items(frame.metric()) == CodeKind::Bytes;
+    let quantiser = quantised.then(|| Quantiser::fit(&rows.vectors, frame.dimension()));
+    let new_encoder = || ItemEncoder::new(frame.metric(), frame.padded(), quantiser.as_ref());
+    let encode_leaf = |encoder: &mut ItemEncoder<'_>, (number, &leaf): (usize, &u32)| {
         let items = leaves[leaf as usize].1;
-        let entries = items.iter().map(|&row| (Role::Items, points.get(row), position_of[row as usize]));
+        let entries = items.iter().map(|&row| CodedItem {
+            vector: rows.vector(row as usize, frame.dimension()),
+            placed: points.get(row),
+            payload: position_of[row as usize],
+        });
         let (bytes, radius) = encoder.encode_run(number as u32, &centroids[leaf as usize], entries);
         (EncodedRun { bytes, entries: items.len() }, radius)
     };
@@ -81,7 +89,7 @@ pub(super) fn lay_out(
     let (leaves, radii): (Vec<EncodedRun>, Vec<f32>) = encoded.into_iter().unzip();
     drop(points);
     let groups = encode_groups(frame, &groups, &centroid_points, &radii);
-    Ok(Image { groups, leaves, row_at, position_of, inverse_norms })
+    Ok(Image { groups, leaves, row_at, position_of, inverse_norms, quantiser })
 }
 
 /// Every row in the rotated space, and its inverse norm.

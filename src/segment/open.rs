@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::bytes::{Malformed, checksum};
-use crate::code::{Frame, run_bytes};
+use crate::code::{CodeKind, Frame, Quantiser};
 use crate::error::{Error, Result};
 use crate::fs::Map;
 use crate::segment::SEGMENT_VERSION;
 use crate::segment::format::{
-    ALIGNMENT, HEADER_BYTES, Header, Kind, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TABLE_ENTRY_BYTES,
-    TRAILER_BYTES, TableEntry, Trailer, expect, malformed,
+    ALIGNMENT, HEADER_BYTES, Header, Kind, QUANTISER, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TABLE_ENTRY_BYTES,
+    TRAILER_BYTES, TableEntry, Trailer, expect, malformed, vector_bytes,
 };
 use crate::segment::reader::{Expected, Sections, Segment};
 
@@ -35,9 +35,10 @@ impl Segment {
         let table = &format!("section table at offset {}", trailer.table_offset);
         let (all, table_range) = read_sections(&map, &trailer).map_err(lift(table))?;
         let ranges = locate(&all, &header).map_err(lift(table))?;
+        let quantiser = read_quantiser(&map, &all, &header).map_err(lift("section quantiser"))?;
         map.expect_random_reads();
         let mut segment =
-            Segment::assemble(path, map, header, frame.padded(), Sections { all, table: table_range, ranges });
+            Segment::assemble(path, map, header, quantiser, Sections { all, table: table_range, ranges });
         segment.check_tables()?;
         segment.leaf_starts = segment.count_leaves();
         segment.check_groups()?;
@@ -57,7 +58,7 @@ impl Segment {
             for (number, bytes) in self.section(table).chunks_exact(TABLE_ENTRY_BYTES).enumerate() {
                 let place = || format!("{}, entry {number}", self.at(table, number * TABLE_ENTRY_BYTES));
                 let entry = TableEntry::decode(bytes).map_err(|fault| self.lift(place(), fault))?;
-                let needed = run_bytes(self.padded, entry.count as usize);
+                let needed = self.code_kind(runs).run_bytes(self.padded, entry.count as usize);
                 if entry.count == 0 || entry.offset != end || needed != Some(entry.length as usize) {
                     let expected = format!("a run of one entry or more at {end}");
                     let found = format!("{} entries in {} bytes at {}", entry.count, entry.length, entry.offset);
@@ -161,6 +162,22 @@ fn read_sections(map: &[u8], trailer: &Trailer) -> Result<(Vec<Section>, Range<u
     Ok((sections, start..start + table.len()))
 }
 
+/// The quantiser of a segment whose items are coded in bytes; checked whole, for it is read whole.
+fn read_quantiser(map: &[u8], all: &[Section], header: &Header) -> Result<Option<Quantiser>, Malformed> {
+    if CodeKind::of_items(header.metric) != CodeKind::Bytes {
+        return Ok(None);
+    }
+    let mut found = all.iter().filter(|section| section.kind == QUANTISER);
+    let (Some(section), None) = (found.next(), found.next()) else {
+        return Err(malformed("one section quantiser", "none or several"));
+    };
+    let start = usize::try_from(section.offset).unwrap_or(usize::MAX);
+    let length = usize::try_from(section.length).unwrap_or(usize::MAX);
+    let bytes = map.get(start..start.saturating_add(length)).unwrap_or(&[]);
+    expect("checksum", &section.checksum, &checksum(&[bytes]))?;
+    Quantiser::decode(bytes, header.dimension as usize).map(Some)
+}
+
 /// Where each kind is, of the length that the header's counts ask for.
 fn locate(all: &[Section], header: &Header) -> Result<[Range<usize>; Kind::COUNT], Malformed> {
     let mut ranges = [const { 0..0 }; Kind::COUNT];
@@ -175,7 +192,10 @@ fn locate(all: &[Section], header: &Header) -> Result<[Range<usize>; Kind::COUNT
         let needed = match kind {
             Kind::GroupTable => Some(u64::from(header.groups) * TABLE_ENTRY_BYTES as u64),
             Kind::LeafTable => Some(u64::from(header.leaves) * TABLE_ENTRY_BYTES as u64),
-            Kind::Records => header.items.checked_mul(4 * u64::from(header.dimension) + RECORD_TAIL_BYTES as u64),
+            Kind::Records => {
+                let vector = vector_bytes(header.metric, header.dimension as usize);
+                header.items.checked_mul((vector + RECORD_TAIL_BYTES) as u64)
+            }
             Kind::IdOffsets => header.items.checked_add(1).and_then(|offsets| offsets.checked_mul(8)),
             Kind::SequenceOrder => header.items.checked_mul(12),
             Kind::Groups | Kind::Leaves | Kind::Ids | Kind::Columns => Some(section.length),

@@ -9,12 +9,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::bytes::{Malformed, Reader, checksum};
-use crate::code::Run;
+use crate::code::{CodeKind, Quantiser, Run};
+use crate::distance::pad;
 use crate::error::{Error, Result};
 use crate::fs::{self, Map};
 use crate::segment::columns::Directory;
-use crate::segment::format::{Header, Kind, RECORD_TAIL_BYTES, Section, TABLE_ENTRY_BYTES, TableEntry};
-use crate::types::SequenceRange;
+use crate::segment::format::{Header, Kind, RECORD_TAIL_BYTES, Section, TABLE_ENTRY_BYTES, TableEntry, vector_bytes};
+use crate::types::{Metric, SequenceRange};
+use crate::vector::Components;
 
 /// What the manifest says of a segment.
 #[derive(Clone, Debug)]
@@ -32,7 +34,7 @@ pub(crate) struct Expected {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Record<'a> {
     /// The components as the caller gave them.
-    pub(crate) vector: &'a [f32],
+    pub(crate) vector: Components<'a>,
     /// 1 / |v| for cosine, else 0.
     pub(crate) inverse_norm: f32,
     pub(crate) sequence: u64,
@@ -45,6 +47,7 @@ pub(crate) struct Segment {
     pub(super) map: Map,
     pub(super) header: Header,
     pub(super) padded: usize,
+    quantiser: Option<Quantiser>,
     pub(super) sections: Sections,
     /// The first position of each leaf and the end of the last, where there is one tree; else empty.
     pub(super) leaf_starts: Vec<u32>,
@@ -102,7 +105,13 @@ impl Segment {
         &self.path
     }
 
-    pub(super) fn assemble(path: &Path, map: Map, header: Header, padded: usize, sections: Sections) -> Segment {
+    pub(super) fn assemble(
+        path: &Path,
+        map: Map,
+        header: Header,
+        quantiser: Option<Quantiser>,
+        sections: Sections,
+    ) -> Segment {
         Segment {
             path: path.to_owned(),
             leaf_starts: Vec::new(),
@@ -110,11 +119,22 @@ impl Segment {
             intact_records: Bits::new(header.items as usize),
             order_is_intact: OnceLock::new(),
             columns: OnceLock::new(),
+            padded: pad(header.dimension as usize),
             map,
             header,
-            padded,
+            quantiser,
             sections,
         }
+    }
+
+    /// What the items' bytes were made with; `None` where they are coded otherwise.
+    pub(crate) fn quantiser(&self) -> Option<&Quantiser> {
+        self.quantiser.as_ref()
+    }
+
+    /// How the lanes of groups' or leaves' runs are coded.
+    pub(super) fn code_kind(&self, runs: Kind) -> CodeKind {
+        if runs == Kind::Groups { CodeKind::Signs } else { CodeKind::of_items(self.header.metric) }
     }
 
     /// A group's run, whose lanes are leaves. Checked when the segment was opened.
@@ -155,7 +175,7 @@ impl Segment {
     /// The item at a position.
     pub(crate) fn record(&self, position: u32) -> Result<Record<'_>> {
         let bytes = self.record_bytes(position);
-        let record = parse_record(bytes, self.header.dimension as usize)
+        let record = parse_record(bytes, self.header.metric, self.header.dimension as usize)
             .ok_or_else(|| self.out_of_bounds(Kind::Records, "position", u64::from(position), self.header.items))?;
         if !self.intact_records.get(position as usize) {
             let found = checksum(&[&u64::from(position).to_le_bytes(), record.covered]);
@@ -176,7 +196,7 @@ impl Segment {
     }
 
     fn record_len(&self) -> usize {
-        4 * self.header.dimension as usize + RECORD_TAIL_BYTES
+        vector_bytes(self.header.metric, self.header.dimension as usize) + RECORD_TAIL_BYTES
     }
 
     fn record_start(&self, position: u32) -> usize {
@@ -242,7 +262,8 @@ impl Segment {
             let count = self.section(table).len() / TABLE_ENTRY_BYTES;
             return Err(self.out_of_bounds(runs, "run", number as u64, count as u64));
         };
-        Run::parse(bytes, self.padded).map_err(|fault| self.lift(self.run_place(table, runs, number), fault))
+        Run::parse(bytes, self.code_kind(runs), self.padded)
+            .map_err(|fault| self.lift(self.run_place(table, runs, number), fault))
     }
 
     /// Everything about one run that its bytes tell: checksum, number, entries, payloads below `bound`.
@@ -307,12 +328,15 @@ struct StoredRecord<'a> {
     checksum: u32,
 }
 
-fn parse_record(bytes: &[u8], dimension: usize) -> Option<StoredRecord<'_>> {
+fn parse_record(bytes: &[u8], metric: Metric, dimension: usize) -> Option<StoredRecord<'_>> {
     let (covered, stored) = bytes.split_last_chunk::<4>()?;
-    let (vector, tail) = covered.split_at_checked(4 * dimension)?;
+    let (vector, tail) = covered.split_at_checked(vector_bytes(metric, dimension))?;
     let mut tail = Reader::new(tail);
     let record = Record {
-        vector: bytemuck::try_cast_slice(vector).ok()?,
+        vector: match metric {
+            Metric::Hamming => Components::Bits(vector),
+            _ => Components::Floats(bytemuck::try_cast_slice(vector).ok()?),
+        },
         inverse_norm: tail.f32().ok()?,
         sequence: tail.u64().ok()?,
     };

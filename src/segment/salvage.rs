@@ -6,11 +6,12 @@
 use std::ops::Range;
 use std::path::Path;
 
+use crate::bits::{self, packed_bytes};
 use crate::bytes::{Reader, checksum, floats};
 use crate::error::Result;
 use crate::fs::Map;
 use crate::segment::format::{
-    ALIGNMENT, Header, Kind, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TRAILER_BYTES, Trailer,
+    ALIGNMENT, Header, Kind, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TRAILER_BYTES, Trailer, vector_bytes,
 };
 use crate::types::{Id, MAX_ID_BYTES, Metric};
 
@@ -32,10 +33,13 @@ pub(crate) struct Remains {
     pub(crate) metric: Option<Metric>,
     pub(crate) dimension: Option<usize>,
     pub(crate) uuid: Option<[u8; 16]>,
+    /// Bytes of the vector of a record: of floats, or fewer of bits.
+    vector_bytes: usize,
     sections: Option<Sections>,
 }
 
 /// Where the three sections of interest are.
+#[derive(Clone)]
 struct Sections {
     records: Range<usize>,
     offsets: Range<usize>,
@@ -56,26 +60,35 @@ impl Remains {
         let table = by_table(&file);
         let of_header = header.as_ref().map(|header| header.dimension as usize);
         let dimension = of_header.or(dimension).or_else(|| dimension_of(table.as_ref()?));
-        let sections = dimension.and_then(|dimension| {
-            let is_sound = |sections: &Sections| has_record(&file, dimension, sections.records.start);
-            table
-                .filter(|table| table.is_intact || is_sound(table))
-                .or_else(|| by_search(&file, dimension, header.as_ref()))
+        let forms = match (&header, dimension) {
+            (Some(header), Some(dimension)) => vec![vector_bytes(header.metric, dimension)],
+            (None, Some(dimension)) => vec![4 * dimension, packed_bytes(dimension)],
+            (_, None) => Vec::new(),
+        };
+        let found = forms.iter().find_map(|&vector| {
+            let is_sound = |sections: &Sections| has_record(&file, vector, sections.records.start);
+            let table = table.clone().filter(|table| header.is_some() && table.is_intact || is_sound(table));
+            let sections = table.or_else(|| by_search(&file, vector, header.as_ref()))?;
+            Some((vector, sections))
         });
+        let trusted = || Some((*forms.first()?, table.clone().filter(|table| table.is_intact)?));
+        let (vector_bytes, sections) =
+            found.or_else(trusted).map_or((0, None), |(vector, sections)| (vector, Some(sections)));
         let (metric, uuid) = (header.as_ref().map(|header| header.metric), header.map(|header| header.uuid));
-        Ok(Remains { file, metric, dimension, uuid, sections })
+        Ok(Remains { file, metric, dimension, uuid, vector_bytes, sections })
     }
 
     /// The records with a good checksum, and how many there should be.
     pub(crate) fn records(&self) -> (Vec<FoundRecord>, usize) {
-        let (Some(dimension), Some(sections)) = (self.dimension, &self.sections) else { return (Vec::new(), 0) };
-        let count = sections.records.len() / record_bytes(dimension);
+        let Some(sections) = &self.sections else { return (Vec::new(), 0) };
+        let vector = self.vector_bytes;
+        let count = sections.records.len() / record_bytes(vector);
         let mut ids = Ids::new(self.file.get(sections.offsets.clone()), self.file.get(sections.ids.clone()));
         let mut found = Vec::new();
         for position in 0..count {
             let id = ids.next_id(position);
-            if let Some(record) = record(&self.file, dimension, sections.records.start, position) {
-                let sequence = Reader::new(record.get(4 * dimension + 4..).unwrap_or(&[])).u64();
+            if let Some(record) = record(&self.file, vector, sections.records.start, position) {
+                let sequence = Reader::new(record.get(vector + 4..).unwrap_or(&[])).u64();
                 found.extend(sequence.ok().map(|sequence| FoundRecord { sequence, id, position }));
             }
         }
@@ -85,19 +98,21 @@ impl Remains {
     /// The vector of a record that was found.
     pub(crate) fn vector(&self, position: usize) -> Option<Vec<f32>> {
         let (dimension, sections) = (self.dimension?, self.sections.as_ref()?);
-        let record = record(&self.file, dimension, sections.records.start, position)?;
-        Some(floats(record.get(..4 * dimension)?).collect())
+        let record = record(&self.file, self.vector_bytes, sections.records.start, position)?;
+        let vector = record.get(..self.vector_bytes)?;
+        let is_floats = self.vector_bytes == 4 * dimension;
+        Some(if is_floats { floats(vector).collect() } else { bits::unpack(vector, dimension).collect() })
     }
 }
 
-fn record_bytes(dimension: usize) -> usize {
-    4 * dimension + RECORD_TAIL_BYTES
+fn record_bytes(vector: usize) -> usize {
+    vector + RECORD_TAIL_BYTES
 }
 
 /// The bytes of a record, if its checksum is good.
-fn record(file: &[u8], dimension: usize, start: usize, position: usize) -> Option<&[u8]> {
-    let at = record_bytes(dimension).checked_mul(position)?.checked_add(start)?;
-    let bytes = file.get(at..at.checked_add(record_bytes(dimension))?)?;
+fn record(file: &[u8], vector: usize, start: usize, position: usize) -> Option<&[u8]> {
+    let at = record_bytes(vector).checked_mul(position)?.checked_add(start)?;
+    let bytes = file.get(at..at.checked_add(record_bytes(vector))?)?;
     let (covered, stored) = bytes.split_last_chunk::<4>()?;
     (checksum(&[&(position as u64).to_le_bytes(), covered]) == u32::from_le_bytes(*stored)).then_some(bytes)
 }
@@ -108,8 +123,8 @@ fn tried() -> impl Iterator<Item = usize> {
 }
 
 /// Whether there are good records from here on.
-fn has_record(file: &[u8], dimension: usize, start: usize) -> bool {
-    tried().any(|position| record(file, dimension, start, position).is_some())
+fn has_record(file: &[u8], vector: usize, start: usize) -> bool {
+    tried().any(|position| record(file, vector, start, position).is_some())
 }
 
 /// The dimension that makes the records as many as the ids.
@@ -136,10 +151,10 @@ fn by_table(file: &[u8]) -> Option<Sections> {
 }
 
 /// Looks for the records. How many there are the header tells, or else they end where no more are good.
-fn by_search(file: &[u8], dimension: usize, header: Option<&Header>) -> Option<Sections> {
+fn by_search(file: &[u8], vector: usize, header: Option<&Header>) -> Option<Sections> {
     // A checksum a place would take long: a sequence number that fits goes first.
     let sequence_at = |start: usize, position: usize| {
-        let at = start.checked_add(record_bytes(dimension).checked_mul(position)?)?.checked_add(4 * dimension + 4)?;
+        let at = start.checked_add(record_bytes(vector).checked_mul(position)?)?.checked_add(vector + 4)?;
         Reader::new(file.get(at..)?).u64().ok()
     };
     let fits = |sequence: u64| match header {
@@ -148,16 +163,16 @@ fn by_search(file: &[u8], dimension: usize, header: Option<&Header>) -> Option<S
     };
     let may_begin = |start: usize| {
         tried().any(|position| {
-            sequence_at(start, position).is_some_and(fits) && record(file, dimension, start, position).is_some()
+            sequence_at(start, position).is_some_and(fits) && record(file, vector, start, position).is_some()
         })
     };
     let start = (0..file.len()).step_by(ALIGNMENT).find(|&start| may_begin(start))?;
-    let room = file.len().saturating_sub(start) / record_bytes(dimension);
+    let room = file.len().saturating_sub(start) / record_bytes(vector);
     let count = match header {
         Some(header) => usize::try_from(header.items).ok()?.min(room),
-        None => (0..room).rev().find(|&position| record(file, dimension, start, position).is_some())? + 1,
+        None => (0..room).rev().find(|&position| record(file, vector, start, position).is_some())? + 1,
     };
-    let end = start + count * record_bytes(dimension);
+    let end = start + count * record_bytes(vector);
     let offsets = end.next_multiple_of(ALIGNMENT);
     let offsets = offsets..offsets.saturating_add(8 * (count + 1));
     let ids = offsets.end.next_multiple_of(ALIGNMENT);

@@ -11,6 +11,7 @@ use crate::bytes::checksum;
 use crate::filter::Test;
 use crate::metadata::{Metadata, Value, codec};
 use crate::types::{Id, Metric};
+use crate::vector::Components;
 
 mod damage;
 
@@ -78,8 +79,11 @@ struct Built {
 }
 
 impl Built {
-    fn new(metric: Metric, dimension: usize, rows: SegmentRows, trees: usize) -> Built {
-        let mean = (metric == Metric::Euclidean).then(|| vec![0.25; dimension]);
+    fn new(metric: Metric, dimension: usize, mut rows: SegmentRows, trees: usize) -> Built {
+        if metric == Metric::Hamming {
+            rows.vectors.iter_mut().for_each(|component| *component = f32::from(u8::from(*component > 0.0)));
+        }
+        let mean = metric.is_centred().then(|| vec![0.25; dimension]);
         let frame = Frame::new(metric, dimension, 99, mean);
         let dir = tempfile::tempdir().unwrap();
         let written = build(&frame, &rows, &spec(trees), &dir.path().join("a.tmp"), &|_| true).unwrap();
@@ -114,10 +118,12 @@ impl Built {
             let position = segment.position_of(sequence).unwrap().expect("the row is there");
             let record = segment.record(position).unwrap();
             let vector = self.rows.vector(row, dimension);
-            assert_eq!((record.vector, record.sequence), (vector, sequence));
+            assert_eq!((&*record.vector.to_floats(dimension), record.sequence), (vector, sequence));
             assert_eq!(record.inverse_norm, self.frame.inverse_norm(vector));
             assert_eq!(segment.stored_id(position).unwrap(), self.rows.ids.get(row));
-            assert_eq!(segment.record_bytes(position).len(), 4 * dimension + 16);
+            let bits = self.frame.metric() == Metric::Hamming;
+            let vector_bytes = if bits { dimension.div_ceil(8) } else { 4 * dimension };
+            assert_eq!(segment.record_bytes(position).len(), vector_bytes + 16);
         }
         assert_eq!(segment.position_of(9).unwrap(), None);
         assert!(!segment.contains_sequence(12).unwrap(), "left out");
@@ -150,7 +156,10 @@ fn read_everything(segment: &Segment) -> Result<Vec<u8>> {
     }
     for position in 0..segment.items() as u32 {
         let record = segment.record(position)?;
-        answers.extend(record.vector.iter().flat_map(|component| component.to_le_bytes()));
+        match record.vector {
+            Components::Floats(floats) => answers.extend(floats.iter().flat_map(|component| component.to_le_bytes())),
+            Components::Bits(packed) => answers.extend_from_slice(packed),
+        }
         answers.extend(record.inverse_norm.to_le_bytes());
         answers.extend(segment.position_of(record.sequence)?.unwrap_or(u32::MAX).to_le_bytes());
         answers.extend_from_slice(segment.stored_id(position)?);
@@ -182,15 +191,17 @@ fn read_columns(segment: &Segment) -> Result<Vec<u8>> {
 #[test]
 fn segments_of_any_size_hold_their_rows() {
     for count in 1..=40 {
-        for metric in [Metric::Cosine, Metric::Euclidean, Metric::Dot] {
+        for metric in Metric::ALL {
             Built::new(metric, 3, clustered(count, 3, 3, 1), 1).check();
         }
     }
     for dimension in [1, 2, 3, 8, 17, 100, 384] {
         for trees in [1, 3] {
-            let built = Built::new(Metric::Euclidean, dimension, clustered(300, dimension, 7, 2), trees);
-            built.check();
-            assert_eq!(built.open().unwrap().trees(), trees);
+            for metric in [Metric::Euclidean, Metric::Manhattan, Metric::Hamming] {
+                let built = Built::new(metric, dimension, clustered(300, dimension, 7, 2), trees);
+                built.check();
+                assert_eq!(built.open().unwrap().trees(), trees);
+            }
         }
     }
 }
@@ -199,7 +210,7 @@ fn segments_of_any_size_hold_their_rows() {
 fn identical_items_make_leaves_of_bounded_size() {
     let mut rows = clustered(1000, 8, 4, 1);
     rows.vectors = [1.0, -2.0, 3.0, 0.5, 0.0, 9.0, 0.25, 1.0].repeat(1000);
-    for metric in [Metric::Cosine, Metric::Euclidean, Metric::Dot] {
+    for metric in Metric::ALL {
         let built = Built::new(metric, 8, rows.clone(), 1);
         built.check();
         let segment = built.open().unwrap();
@@ -214,6 +225,8 @@ fn the_largest_and_smallest_vectors_are_kept() {
         (Metric::Euclidean, 5e18),
         (Metric::Dot, 5e18),
         (Metric::Cosine, 5e18),
+        (Metric::Manhattan, 5e18),
+        (Metric::Manhattan, 1e-44),
         (Metric::Euclidean, 1e-38),
         (Metric::Dot, 1e-44),
         (Metric::Cosine, 1e-17),
@@ -234,7 +247,7 @@ fn a_common_offset_does_not_blur_the_leaves() {
         // Measured from the leaves' own means: the stored centroids are rounded, and coarsely so far from the origin.
         let mean_square = |leaf: usize| {
             let positions: Vec<u32> = segment.leaf(leaf).unwrap().payloads().collect();
-            let vectors = || positions.iter().map(|&position| segment.record(position).unwrap().vector);
+            let vectors = || positions.iter().map(|&position| segment.record(position).unwrap().vector.to_floats(24));
             (0..24)
                 .map(|at| {
                     let mean = vectors().map(|vector| f64::from(vector[at])).sum::<f64>() / positions.len() as f64;
@@ -251,13 +264,15 @@ fn a_common_offset_does_not_blur_the_leaves() {
 #[test]
 fn the_number_of_threads_does_not_change_the_bytes() {
     let rows = clustered(6000, 24, 40, 3);
-    let bytes = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| Built::new(Metric::Cosine, 24, rows.clone(), 2)).bytes()
-    };
-    let one = bytes(1);
-    assert!(one == bytes(2), "files of one and two threads differ");
-    assert!(one == bytes(3), "files of one and three threads differ");
+    for metric in [Metric::Cosine, Metric::Manhattan, Metric::Hamming] {
+        let bytes = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| Built::new(metric, 24, rows.clone(), 2)).bytes()
+        };
+        let one = bytes(1);
+        assert!(one == bytes(2), "{metric}: files of one and two threads differ");
+        assert!(one == bytes(3), "{metric}: files of one and three threads differ");
+    }
 }
 
 #[test]
@@ -396,7 +411,7 @@ fn squared_residuals(segment: &Segment, frame: &Frame, leaf: usize) -> f64 {
     let mut placed = vec![0.0; frame.padded()];
     let squared = |position| {
         let record = segment.record(position).unwrap();
-        frame.place(record.vector, record.inverse_norm, &mut placed);
+        frame.place(&record.vector.to_floats(frame.dimension()), record.inverse_norm, &mut placed);
         f64::from(crate::distance::kernels().squared_euclidean(&placed, &centroid))
     };
     run.payloads().map(squared).sum()

@@ -4,19 +4,21 @@
 use std::io::Write;
 use std::path::Path;
 
+use crate::bits;
 use crate::bytes::{checksum, put_floats};
 use crate::code::Frame;
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::segment::columns;
 use crate::segment::format::{
-    ALIGNMENT, Header, Kind, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TABLE_ENTRY_BYTES, TRAILER_BYTES, TableEntry,
-    Trailer,
+    ALIGNMENT, Header, Kind, QUANTISER, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TABLE_ENTRY_BYTES, TRAILER_BYTES,
+    TableEntry, Trailer, vector_bytes,
 };
 use crate::segment::layout::{ENCODED, EncodedRun, Image};
 use crate::segment::progress::{Phase, Progress};
 use crate::segment::rows::SegmentRows;
 use crate::segment::{SegmentSpec, refused};
+use crate::types::Metric;
 
 /// Bytes handed to the system at once.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -61,12 +63,15 @@ pub(super) fn write(
             columns::write(&rows.fields, &image.row_at, &mut |bytes| stream.put(bytes))
         })?;
     }
+    if let Some(quantiser) = &image.quantiser {
+        stream.section_of(QUANTISER, |stream| stream.put(&quantiser.encode()))?;
+    }
     stream.finish(spec)
 }
 
 fn expected_bytes(frame: &Frame, rows: &SegmentRows, image: &Image) -> usize {
     let runs = image.groups.iter().chain(&image.leaves).map(|run| run.bytes.len() + TABLE_ENTRY_BYTES).sum::<usize>();
-    runs + rows.len() * (4 * frame.dimension() + RECORD_TAIL_BYTES + 32)
+    runs + rows.len() * (vector_bytes(frame.metric(), frame.dimension()) + RECORD_TAIL_BYTES + 32)
 }
 
 fn header(frame: &Frame, rows: &SegmentRows, spec: &SegmentSpec, image: &Image) -> Header {
@@ -100,11 +105,15 @@ fn put_table(stream: &mut Stream<'_>, runs: &[EncodedRun]) -> Result<()> {
 }
 
 fn put_records(stream: &mut Stream<'_>, frame: &Frame, rows: &SegmentRows, image: &Image) -> Result<()> {
-    let mut record = Vec::with_capacity(4 * frame.dimension() + RECORD_TAIL_BYTES);
+    let mut record = Vec::with_capacity(vector_bytes(frame.metric(), frame.dimension()) + RECORD_TAIL_BYTES);
     for (position, &row) in (0u64..).zip(&image.row_at) {
         let row = row as usize;
         record.clear();
-        put_floats(&mut record, rows.vector(row, frame.dimension()));
+        let vector = rows.vector(row, frame.dimension());
+        match frame.metric() {
+            Metric::Hamming => bits::pack(vector, &mut record),
+            _ => put_floats(&mut record, vector),
+        }
         put_floats(&mut record, &[image.inverse_norms[row]]);
         record.extend_from_slice(&rows.sequences[row].to_le_bytes());
         let sum = checksum(&[&position.to_le_bytes(), &record]);
@@ -202,6 +211,10 @@ impl<'a> Stream<'a> {
 
     /// Writes a section with `fill`.
     fn section(&mut self, kind: Kind, fill: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        self.section_of(kind as u32, fill)
+    }
+
+    fn section_of(&mut self, kind: u32, fill: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         self.align()?;
         let offset = self.offset;
         self.hash();
@@ -209,7 +222,7 @@ impl<'a> Stream<'a> {
         fill(self)?;
         self.hash();
         let checksum = self.hasher.clone().finalize();
-        self.sections.push(Section { kind: kind as u32, offset, length: self.offset - offset, checksum });
+        self.sections.push(Section { kind, offset, length: self.offset - offset, checksum });
         Ok(())
     }
 

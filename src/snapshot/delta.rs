@@ -1,4 +1,5 @@
-//! The delta: items that no segment holds yet, in memory, coded like a leaf around the origin of the rotated space.
+//! The delta: items that no segment holds yet, in memory, coded like a leaf around the origin of the rotated space
+//! (those of manhattan are not coded: bytes are made with a quantiser, which a segment's items are needed for).
 //!
 //! Items are appended in the order of their sequence numbers and never changed; a dead one stays until the next flush
 //! and is skipped by its sequence number. Versions share full blocks, so that a commit copies at most one block.
@@ -6,7 +7,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::bytes::Malformed;
-use crate::code::{Encoder, Frame, Role, empty_block};
+use crate::code::{CodeKind, CodedItem, Frame, ItemEncoder, empty_block};
 use crate::distance::{Block, LANES, block_bytes};
 use crate::metadata::{Metadata, codec};
 use crate::types::Id;
@@ -63,18 +64,21 @@ impl Delta {
         debug_assert!(self.last_sequence().is_none_or(|last| last < item.sequence));
         let lane = self.len % LANES;
         if lane == 0 {
-            let mut words = vec![0; block_bytes(frame.padded()) / 4];
-            bytemuck::cast_slice_mut(&mut words).copy_from_slice(&empty_block(frame.padded()));
+            let code_bits = if is_coded(frame) { frame.padded() } else { 0 };
+            let mut words = vec![0; block_bytes(code_bits) / 4];
+            bytemuck::cast_slice_mut(&mut words).copy_from_slice(&empty_block(code_bits));
             self.blocks.push(Arc::new(DeltaBlock { words, items: Vec::with_capacity(LANES) }));
         }
-        let mut placed = vec![0.0; frame.padded()];
-        frame.place(&item.vector, item.inverse_norm, &mut placed);
-        let origin = vec![0.0; frame.padded()];
-        let mut encoder = Encoder::new(frame.metric(), frame.padded());
         if let Some(block) = self.blocks.last_mut() {
             let block = Arc::make_mut(block);
-            let bytes = bytemuck::cast_slice_mut(&mut block.words);
-            encoder.encode_lane(Role::Items, bytes, lane, &origin, &placed, self.len as u32);
+            if is_coded(frame) {
+                let mut placed = vec![0.0; frame.padded()];
+                frame.place(&item.vector, item.inverse_norm, &mut placed);
+                let origin = vec![0.0; frame.padded()];
+                let coded = CodedItem { vector: &item.vector, placed: &placed, payload: self.len as u32 };
+                let bytes = bytemuck::cast_slice_mut(&mut block.words);
+                ItemEncoder::new(frame.metric(), frame.padded(), None).encode_lane(bytes, lane, &origin, coded);
+            }
             self.bytes += item.bytes() + block_bytes(frame.padded()) / LANES;
             block.items.push(item);
         }
@@ -110,7 +114,7 @@ impl Delta {
         &self.blocks[place / LANES].items[place % LANES]
     }
 
-    /// The coded blocks.
+    /// The coded blocks; none where the items are not coded.
     pub(crate) fn blocks(&self, padded: usize) -> impl Iterator<Item = Block<'_>> {
         self.blocks.iter().filter_map(move |block| Block::new(bytemuck::cast_slice(&block.words), padded))
     }
@@ -118,4 +122,8 @@ impl Delta {
     fn last_sequence(&self) -> Option<u64> {
         self.blocks.last()?.items.last().map(|item| item.sequence)
     }
+}
+
+fn is_coded(frame: &Frame) -> bool {
+    CodeKind::of_items(frame.metric()) != CodeKind::Bytes
 }

@@ -10,7 +10,7 @@ use super::batch::Operation;
 use super::change::resolve;
 use crate::code::Frame;
 use crate::error::{Error, Result};
-use crate::items::{NewRow, WriteRows};
+use crate::items::{Element, NewRow, WriteRows};
 use crate::maintenance::{FLUSH_BYTES, FLUSH_ITEMS};
 use crate::options::Options;
 use crate::snapshot::{DeltaItem, Draft, ManifestRow, Part, Shared, Source, State, Writer};
@@ -189,6 +189,7 @@ fn apply(
     let frame = settle_frame(rows, draft, inserts[0].1.len())?;
     let first = draft.counters.next_sequence;
     draft.counters.next_sequence += inserts.len() as u64;
+    rows.set_element(Element::of(draft.store.metric));
     let new_rows: Vec<_> = (first..)
         .zip(&inserts)
         .map(|(sequence, (id, vector, metadata))| NewRow { sequence, id, metadata, vector })

@@ -6,10 +6,12 @@ use understory::{Id, Maintenance, Metric, Options, Store};
 use crate::fixtures::file;
 use crate::support::{assert_refused, generator, ids, vectors};
 
-const FILES: [(&str, usize, annoy::Metric, Metric); 3] = [
+const FILES: [(&str, usize, annoy::Metric, Metric); 5] = [
     ("angular", 16, annoy::Metric::Angular, Metric::Cosine),
     ("euclidean", 12, annoy::Metric::Euclidean, Metric::Euclidean),
     ("dot", 16, annoy::Metric::Dot, Metric::Dot),
+    ("manhattan", 12, annoy::Metric::Manhattan, Metric::Manhattan),
+    ("hamming", 130, annoy::Metric::Hamming, Metric::Hamming),
 ];
 
 fn store(folder: &tempfile::TempDir, metric: Metric) -> Store {

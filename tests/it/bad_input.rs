@@ -1,7 +1,7 @@
 //! Bad input gets a typed error that says what was expected and what was found, or the documented empty answer; the
 //! store works on afterwards, unchanged.
 
-use understory::{Batch, Error, MAX_DIMENSION, MAX_ID_BYTES, Metric, Store, VectorFault};
+use understory::{Batch, Bits, Error, MAX_DIMENSION, MAX_ID_BYTES, Metric, Options, Store, VectorFault};
 
 use crate::support::{Dir, Note, assert_mentions, generator, refused};
 use crate::three_items::{assert_works_on, three_items};
@@ -51,6 +51,26 @@ fn a_component_that_is_not_finite() {
                 matches!(error, Error::InvalidVector(VectorFault::NotFinite { component: 1, .. }))
             });
         }
+    }
+}
+
+#[test]
+fn a_component_that_is_no_bit() {
+    for value in [0.5, -1.0, 2.0, 1e-30] {
+        let dir = Dir::new();
+        let store = Store::open_with(dir.store(), Options::new().metric(Metric::Hamming)).unwrap();
+        store.insert(1, [1.0, 0.0, 1.0]).unwrap();
+        store.insert(2, Bits::new(&[0b011], 3).unwrap()).unwrap();
+        let odd = [1.0, value, 0.0];
+        for error in [refused(store.insert(3, odd)), refused(store.search(odd, 1)), refused(store.query(odd))] {
+            assert!(matches!(error, Error::InvalidVector(VectorFault::NotABit { component: 1, .. })), "{error:?}");
+            assert!(error.is_usage());
+            assert_mentions(&error, &["0 or 1", "component 1"]);
+        }
+        assert_eq!(store.get(2).unwrap().unwrap().vector, [1.0, 1.0, 0.0]);
+        let hits = store.search(Bits::new(&[0b011], 3).unwrap(), 5).unwrap();
+        assert_eq!(hits.iter().map(|hit| hit.distance).collect::<Vec<_>>(), [0.0, 2.0]);
+        assert!(refused(Bits::new(&[1, 2], 3)).is_usage());
     }
 }
 

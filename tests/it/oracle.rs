@@ -54,6 +54,8 @@ impl Model {
                 squares.sum::<f64>().sqrt()
             }
             Metric::Dot => -product(left, right),
+            Metric::Manhattan => left.iter().zip(right).map(|(&l, &r)| (f64::from(l) - f64::from(r)).abs()).sum(),
+            Metric::Hamming => left.iter().zip(right).filter(|(l, r)| l != r).count() as f64,
             Metric::Cosine => {
                 let norms = (product(left, left) * product(right, right)).sqrt();
                 (1.0 - product(left, right) / norms).clamp(0.0, 2.0)
@@ -65,7 +67,8 @@ impl Model {
     /// How far float32 arithmetic may be from the true distance.
     fn slack(&self, query: &[f32], vector: &[f32], distance: f64) -> f64 {
         match self.metric {
-            Metric::Euclidean => distance * 1e-5 + 1e-15,
+            Metric::Euclidean | Metric::Manhattan => distance * 1e-5 + 1e-15,
+            Metric::Hamming => 0.0,
             Metric::Dot => (product(query, query) * product(vector, vector)).sqrt() * 4e-6 + 1e-30,
             _ => 4e-6,
         }
@@ -140,7 +143,9 @@ impl Model {
             assert!(off <= slack, "expected {hit:?} at distance {truth}, {off} off");
             if bits(query) == bits(&entry.vector) {
                 match self.metric {
-                    Metric::Euclidean => assert_eq!(hit.distance, 0.0, "an item's distance from its own vector"),
+                    Metric::Euclidean | Metric::Manhattan | Metric::Hamming => {
+                        assert_eq!(hit.distance, 0.0, "an item's distance from its own vector")
+                    }
                     Metric::Cosine => assert!(hit.distance <= 1e-6, "{hit:?} from its own vector"),
                     _ => {}
                 }

@@ -191,11 +191,19 @@ impl Vectors {
                 centre.iter().zip(noise(self.dimension, 0.3, rng)).map(|(&middle, off)| middle + off).collect()
             }
         };
+        if self.metric == Metric::Hamming {
+            vector = to_bits(vector);
+        }
         if self.metric == Metric::Cosine && vector.iter().all(|component| component.abs() < 1e-3) {
             vector[0] = 1.0;
         }
         vector
     }
+}
+
+/// A one for each component above zero.
+pub(crate) fn to_bits(vector: Vec<f32>) -> Vec<f32> {
+    vector.into_iter().map(|component| f32::from(u8::from(component > 0.0))).collect()
 }
 
 /// Components between minus and plus `width`.

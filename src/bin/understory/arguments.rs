@@ -13,7 +13,7 @@ Keeps vectors with ids and metadata in a directory, and finds the nearest ones.
 
 usage: understory COMMAND ...
 
-  import STORE FILE [--metric cosine|euclidean|dot] [--dim N] [--ids FILE] [--metadata FILE.jsonl] [--text-id] [--json]
+  import STORE FILE [--metric cosine|euclidean|dot|manhattan|hamming] [--dim N] [--ids FILE] [--metadata FILE.jsonl] [--text-id] [--json]
       Adds the vectors of FILE (.npy, .fvecs, .bvecs, .jsonl, Annoy's .ann with --dim), creating the store if it is
       missing. Ids are row numbers unless given, one a line; metadata is one JSON object a line, in row order. Ends
       compacted.

@@ -5,9 +5,10 @@ super::kernel_set!("avx2");
 pub(super) mod vectors {
     use std::arch::x86_64::*;
 
-    use crate::distance::Bound;
+    use crate::distance::byte_scan;
     use crate::distance::lanewise::{self, Quantised};
     use crate::distance::scan::{Block, CHUNK_BYTES, LANES, ScanTable, WIDEN_CHUNKS};
+    use crate::distance::{Bound, portable};
 
     /// Floats in a register.
     const WIDTH: usize = 8;
@@ -53,6 +54,47 @@ pub(super) mod vectors {
             sums[STEP - 1] = _mm256_fmadd_ps(difference, difference, sums[STEP - 1]);
         }
         add_lanes(sums)
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn manhattan(a: &[f32], b: &[f32]) -> f32 {
+        let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<WIDTH>(), b.as_chunks::<WIDTH>());
+        let ((a_steps, a_rest), (b_steps, b_rest)) = (a.as_chunks::<STEP>(), b.as_chunks::<STEP>());
+        let sign = _mm256_set1_ps(-0.0);
+        let difference = |a: __m256, b: __m256| _mm256_andnot_ps(sign, _mm256_sub_ps(a, b));
+        let mut sums = [_mm256_setzero_ps(); STEP];
+        for (a, b) in a_steps.iter().zip(b_steps) {
+            for at in 0..STEP {
+                sums[at] = _mm256_add_ps(sums[at], difference(load(&a[at]), load(&b[at])));
+            }
+        }
+        for (at, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+            sums[at] = _mm256_add_ps(sums[at], difference(load(a), load(b)));
+        }
+        if !a_tail.is_empty() {
+            sums[STEP - 1] = _mm256_add_ps(sums[STEP - 1], difference(load_tail(a_tail), load_tail(b_tail)));
+        }
+        add_lanes(sums)
+    }
+
+    #[target_feature(enable = "avx2,fma,popcnt")]
+    pub(in super::super) fn hamming(a: &[u8], b: &[u8]) -> u32 {
+        portable::hamming(a, b)
+    }
+
+    /// Sums of absolute differences of eight bytes, which are a lane's.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn scan_bytes(block: &Block<'_>, query: &[u8], bound: Bound, lower: &mut [f32; LANES]) -> u32 {
+        let mut sums = [_mm256_setzero_si256(); LANES / 4];
+        for (piece, query) in byte_scan::pieces(block, query) {
+            let query = _mm256_set1_epi64x(i64::from_le_bytes(*query));
+            for (sum, codes) in sums.iter_mut().zip(piece.as_chunks::<32>().0) {
+                *sum = _mm256_add_epi64(*sum, _mm256_sad_epu8(load_bytes(codes), query));
+            }
+        }
+        let sums: [[i64; 4]; LANES / 4] = bytemuck::cast(sums);
+        let sums = std::array::from_fn(|lane| sums[lane / 4][lane % 4] as i32);
+        byte_scan::bounds(block, &sums, bound, lower)
     }
 
     #[target_feature(enable = "avx2,fma")]

@@ -6,12 +6,13 @@ mod vectors {
     use std::arch::x86_64::*;
 
     use crate::distance::Bound;
+    use crate::distance::byte_scan;
     use crate::distance::lanewise::{self, Quantised};
     use crate::distance::scan::{Block, CHUNK_BYTES, LANES, ScanTable, WIDEN_CHUNKS};
 
     /// The narrower forms are the faster ones: twice as fast for the transform, whose shuffles compile badly for wide
     /// registers, and no slower for the others.
-    pub(super) use super::super::avx2::vectors::{add_assign, hadamard, multiply};
+    pub(super) use super::super::avx2::vectors::{add_assign, hadamard, hamming, multiply};
 
     /// Floats in a register.
     const WIDTH: usize = 16;
@@ -57,6 +58,40 @@ mod vectors {
             sums[STEP - 1] = _mm512_fmadd_ps(difference, difference, sums[STEP - 1]);
         }
         add_lanes(sums)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    pub(super) fn manhattan(a: &[f32], b: &[f32]) -> f32 {
+        let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<WIDTH>(), b.as_chunks::<WIDTH>());
+        let ((a_steps, a_rest), (b_steps, b_rest)) = (a.as_chunks::<STEP>(), b.as_chunks::<STEP>());
+        let difference = |a: __m512, b: __m512| _mm512_abs_ps(_mm512_sub_ps(a, b));
+        let mut sums = [_mm512_setzero_ps(); STEP];
+        for (a, b) in a_steps.iter().zip(b_steps) {
+            for at in 0..STEP {
+                sums[at] = _mm512_add_ps(sums[at], difference(load(&a[at]), load(&b[at])));
+            }
+        }
+        for (at, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+            sums[at] = _mm512_add_ps(sums[at], difference(load(a), load(b)));
+        }
+        if !a_tail.is_empty() {
+            sums[STEP - 1] = _mm512_add_ps(sums[STEP - 1], difference(load_tail(a_tail), load_tail(b_tail)));
+        }
+        add_lanes(sums)
+    }
+
+    /// Sums of absolute differences of eight bytes, which are a lane's.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    pub(super) fn scan_bytes(block: &Block<'_>, query: &[u8], bound: Bound, lower: &mut [f32; LANES]) -> u32 {
+        let mut sums = [_mm512_setzero_si512(); LANES / 8];
+        for (piece, query) in byte_scan::pieces(block, query) {
+            let query = _mm512_set1_epi64(i64::from_le_bytes(*query));
+            for (sum, codes) in sums.iter_mut().zip(piece.as_chunks::<CHUNK_BYTES>().0) {
+                *sum = _mm512_add_epi64(*sum, _mm512_sad_epu8(load_bytes(codes), query));
+            }
+        }
+        let sums: [[i32; 8]; LANES / 8] = sums.map(|sums| bytemuck::cast(_mm512_cvtepi64_epi32(sums)));
+        byte_scan::bounds(block, &bytemuck::cast(sums), bound, lower)
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]

@@ -13,9 +13,11 @@ pub(super) fn ssse3() -> Option<&'static Kernels> {
     std::arch::is_x86_feature_detected!("ssse3").then_some(&ssse3::KERNELS)
 }
 
-/// The kernels for AVX2 and FMA, if the processor and the system have them.
+/// The kernels for AVX2, FMA and POPCNT, if the processor and the system have them.
 pub(super) fn avx2() -> Option<&'static Kernels> {
-    let has = std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
+    let has = std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("fma")
+        && std::arch::is_x86_feature_detected!("popcnt");
     has.then_some(&avx2::KERNELS)
 }
 
@@ -49,14 +51,30 @@ macro_rules! kernel_set {
             $crate::distance::x86_64::kernel_set! { @enter
                 fn dot(a: &[f32], b: &[f32]) -> f32;
                 fn squared_euclidean(a: &[f32], b: &[f32]) -> f32;
+                fn manhattan(a: &[f32], b: &[f32]) -> f32;
+                fn hamming(a: &[u8], b: &[u8]) -> u32;
                 fn dot_i8(a: &[i8], b: &[i8]) -> i32;
                 fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32;
+                fn scan_bytes(block: &Block<'_>, query: &[u8], bound: Bound, lower: &mut [f32; LANES]) -> u32;
                 fn fill(query: &[f32], entries: &mut [u8]) -> Quantised;
                 fn hadamard(values: &mut [f32]) -> ();
                 fn multiply(values: &mut [f32], factors: &[f32]) -> ();
                 fn add_assign(sum: &mut [f32], vector: &[f32]) -> ();
             }
-            Kernels { name: $name, dot, squared_euclidean, dot_i8, scan, fill, hadamard, multiply, add_assign }
+            Kernels {
+                name: $name,
+                dot,
+                squared_euclidean,
+                manhattan,
+                hamming,
+                dot_i8,
+                scan,
+                scan_bytes,
+                fill,
+                hadamard,
+                multiply,
+                add_assign,
+            }
         };
     };
     (@enter $(fn $function:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {

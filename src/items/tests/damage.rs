@@ -96,7 +96,9 @@ fn every_flipped_byte_of_a_block_is_found_by_whoever_reads_there() {
         tamper::<u64>(&path, "packed", 5, &|value| value[at] ^= 0x10);
         let rows = Database::open(&path, CACHE).unwrap().begin_read().unwrap();
         let whole = |row: RowRef<'_>| {
-            assert_eq!(row.components().next(), Some(row.sequence as f32));
+            let mut vector = Vec::new();
+            row.vector_into(&mut vector);
+            assert_eq!(vector[0], row.sequence as f32);
             Ok(ControlFlow::Continue(()))
         };
         let error = rows.scan(ALL, &mut { whole }).unwrap_err();

@@ -6,8 +6,18 @@ use crate::segment::format::{
 };
 
 fn small() -> Built {
-    let frame_rows = clustered(40, 3, 3, 1);
-    Built::new(Metric::Cosine, 3, frame_rows, 1)
+    small_of(Metric::Cosine)
+}
+
+fn small_of(metric: Metric) -> Built {
+    Built::new(metric, 3, clustered(40, 3, 3, 1), 1)
+}
+
+/// One of each kind of code.
+const KINDS: [Metric; 3] = [Metric::Cosine, Metric::Manhattan, Metric::Hamming];
+
+fn vector_bytes(built: &Built) -> usize {
+    crate::segment::format::vector_bytes(built.frame.metric(), 3)
 }
 
 /// Puts other bytes where a segment was and reads what can be read.
@@ -31,11 +41,14 @@ impl<'a> Damaged<'a> {
 
 #[test]
 fn every_flipped_byte_is_found_and_no_answer_is_wrong() {
-    let built = small();
+    KINDS.into_iter().for_each(|metric| every_flip_is_found(&small_of(metric)));
+}
+
+fn every_flip_is_found(built: &Built) {
     let expected = expected(built.written);
     let bytes = built.bytes();
     let answers = read_everything(&built.open().unwrap()).unwrap();
-    let damaged = Damaged::new(&built);
+    let damaged = Damaged::new(built);
     for at in 0..bytes.len() {
         let mut flipped = bytes.clone();
         flipped[at] ^= 1 << (at % 8);
@@ -50,9 +63,12 @@ fn every_flipped_byte_is_found_and_no_answer_is_wrong() {
 
 #[test]
 fn every_truncation_is_refused() {
-    let built = small();
+    KINDS.into_iter().for_each(|metric| truncations_are_refused(&small_of(metric)));
+}
+
+fn truncations_are_refused(built: &Built) {
     let bytes = built.bytes();
-    let damaged = Damaged::new(&built);
+    let damaged = Damaged::new(built);
     for len in 0..bytes.len() {
         assert!(damaged.open(&bytes[..len], &expected(built.written)).is_err(), "{len} bytes");
         if len % 7 == 0 {
@@ -63,7 +79,7 @@ fn every_truncation_is_refused() {
 }
 
 /// Recomputes every checksum of a file whose section table can still be found, and returns the trailer's.
-fn reseal(bytes: &mut [u8], padded: usize) -> u32 {
+fn reseal(bytes: &mut [u8], vector_bytes: usize) -> u32 {
     let header_sum = checksum(&[&bytes[..HEADER_BYTES - 4]]);
     bytes[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&header_sum.to_le_bytes());
     let trailer_at = bytes.len() - TRAILER_BYTES;
@@ -76,7 +92,7 @@ fn reseal(bytes: &mut [u8], padded: usize) -> u32 {
             bytes[table..table_end].chunks(SECTION_BYTES).map(|line| Section::decode(line).unwrap()).collect();
         reseal_runs(bytes, &sections, Kind::GroupTable, Kind::Groups);
         reseal_runs(bytes, &sections, Kind::LeafTable, Kind::Leaves);
-        reseal_items(bytes, &sections, padded);
+        reseal_items(bytes, &sections, vector_bytes);
         reseal_columns(bytes, &sections);
         for (line, section) in sections.iter().enumerate() {
             let end = section.offset.saturating_add(section.length) as usize;
@@ -115,11 +131,11 @@ fn reseal_runs(bytes: &mut [u8], sections: &[Section], table: Kind, runs: Kind) 
     }
 }
 
-fn reseal_items(bytes: &mut [u8], sections: &[Section], dimension: usize) {
+fn reseal_items(bytes: &mut [u8], sections: &[Section], vector_bytes: usize) {
     let len = bytes.len();
     if let Some(records) = range(sections, Kind::Records, len) {
-        for (position, record) in (0u64..).zip(bytes[records].chunks_exact_mut(4 * dimension + 16)) {
-            let (covered, sum) = record.split_at_mut(4 * dimension + 12);
+        for (position, record) in (0u64..).zip(bytes[records].chunks_exact_mut(vector_bytes + 16)) {
+            let (covered, sum) = record.split_at_mut(vector_bytes + 12);
             sum.copy_from_slice(&checksum(&[&position.to_le_bytes(), covered]).to_le_bytes());
         }
     }
@@ -181,9 +197,12 @@ fn interesting(bytes: &[u8]) -> Vec<usize> {
 
 #[test]
 fn damage_under_recomputed_checksums_never_panics() {
-    let built = small();
+    KINDS.into_iter().for_each(|metric| damage_never_panics(&small_of(metric)));
+}
+
+fn damage_never_panics(built: &Built) {
     let bytes = built.bytes();
-    let damaged = Damaged::new(&built);
+    let damaged = Damaged::new(built);
     let places = interesting(&bytes);
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(8);
     let (mut opened, mut refused) = (0, 0);
@@ -198,13 +217,16 @@ fn damage_under_recomputed_checksums_never_panics() {
             let odd = [0, 1, 0x7f, 0x80, 0xff, generator.next_u64() as u8];
             changed[at] = odd[generator.random_range(0..odd.len())];
         }
-        let sum = reseal(&mut changed, 3);
+        let sum = reseal(&mut changed, vector_bytes(built));
         let Ok(segment) = damaged.open(&changed, &Expected { checksum: sum, ..expected(built.written) }) else {
             refused += 1;
             continue;
         };
         opened += 1;
         let _ = (segment.verify(), read_everything(&segment));
+        if let Some(quantiser) = segment.quantiser() {
+            quantiser.code(&[1e9, -0.5, f32::MIN_POSITIVE], &mut [0; 64]);
+        }
         for leaf in 0..segment.leaves() {
             for payload in segment.leaf(leaf).map(|run| run.payloads().collect::<Vec<_>>()).unwrap_or_default() {
                 let _ = (segment.record(payload), segment.stored_id(payload));
@@ -216,10 +238,12 @@ fn damage_under_recomputed_checksums_never_panics() {
 
 #[test]
 fn resealing_an_undamaged_file_changes_nothing() {
-    let built = small();
-    let mut bytes = built.bytes();
-    assert_eq!(reseal(&mut bytes, 3), built.written.checksum);
-    assert!(bytes == built.bytes());
+    for metric in KINDS {
+        let built = small_of(metric);
+        let mut bytes = built.bytes();
+        assert_eq!(reseal(&mut bytes, vector_bytes(&built)), built.written.checksum);
+        assert!(bytes == built.bytes());
+    }
 }
 
 #[test]
@@ -240,7 +264,7 @@ fn numbers_out_of_bounds_are_errors_though_checksums_hold() {
         let mut changed = bytes.clone();
         let start = range(&sections, kind, bytes.len()).unwrap().start + at;
         changed[start..start + 4].copy_from_slice(&value.to_le_bytes());
-        let sum = reseal(&mut changed, 3);
+        let sum = reseal(&mut changed, vector_bytes(&built));
         damaged.open(&changed, &Expected { checksum: sum, ..expected(built.written) })
     };
     assert!(change(Kind::Groups, payloads, 1000).unwrap_err().is_corruption());

@@ -14,7 +14,7 @@ use crate::store::{Stats, Store};
 
 /// A store with a worker on a disk where segments come to this.
 fn life(new_files: NewFiles) -> Life {
-    let mut life = new_store(None).unwrap();
+    let mut life = new_store(1, None).unwrap();
     life.reopen(Manner { durability: Durability::Immediate, has_worker: true }).unwrap();
     life.disk().set_new_files(new_files);
     // Together they become an unbuilt part, for the worker to build.
@@ -135,7 +135,7 @@ fn a_store_that_failed_is_closed_cleanly_where_nobody_reads_it_as_it_was() {
 
 #[test]
 fn the_worker_opens_the_rows_again_after_a_failed_commit() {
-    let mut life = new_store(None).unwrap();
+    let mut life = new_store(1, None).unwrap();
     life.reopen(Manner { durability: Durability::Immediate, has_worker: true }).unwrap();
     life.call(Call::Batch, 1).unwrap();
     for after in 0..6 {

@@ -39,7 +39,7 @@ fn every_short_workload_survives_every_cut() {
 fn what_follows_a_kill_survives_every_cut() {
     let started = Instant::now();
     let mut counts = Counts::default();
-    let creation = new_store(None).unwrap().end();
+    let creation = new_store(1, None).unwrap().end();
     kill_everywhere(&creation, 0, None, &mut counts).unwrap_or_else(|failure| panic!("creation: {failure}"));
     for (seed, calls) in (0..).zip(workloads(1)) {
         let history = history(&calls, seed, None).unwrap();
@@ -79,7 +79,7 @@ pub(super) fn workloads(length: u64) -> Vec<Vec<Call>> {
 /// Cuts the first opening of a store, which creates it, everywhere.
 pub(super) fn creation(mutant: Option<Mutant>, counts: &mut Counts) -> Result<(), Failure> {
     for seed in 0..4 {
-        let history = new_store(mutant)?.end();
+        let history = new_store(seed, mutant)?.end();
         let mut rng = StdRng::seed_from_u64(seed);
         Cutter { rng: &mut rng, mutant, nest_one_in: 4, counts }.cut_everywhere(&history)?;
     }

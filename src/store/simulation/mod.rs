@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use cuts::Counts;
 use oracle::recover;
-use workload::{Call, Failure, Items, Life};
+use workload::{Call, Failure, Items, Life, metric_of};
 
 use crate::fs::simulated::{Image, Mutant};
 
@@ -26,14 +26,15 @@ pub(super) fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name}: expected a number, found {text}")))
 }
 
-/// An empty disk with an open, empty store.
-fn new_store(mutant: Option<Mutant>) -> Result<Life, Failure> {
-    recover(Image::empty(), &[Arc::new(Items::new())], mutant)
+/// An empty disk with an open, empty store, whose metric the seed tells.
+fn new_store(seed: u64, mutant: Option<Mutant>) -> Result<Life, Failure> {
+    let life = Life::mount(Image::empty(), vec![Arc::new(Items::new())], mutant);
+    oracle::open(life.with_metric(metric_of(seed)))
 }
 
 /// A store that was closed, with a segment that has dead items, and items outside of it.
 fn small_store(seed: u64) -> (Image, Arc<Items>) {
-    let mut life = new_store(None).expect("a new store");
+    let mut life = new_store(seed, None).expect("a new store");
     for call in [Call::Batch, Call::Flush, Call::Replace, Call::Insert, Call::Reopen] {
         life.call(call, seed).expect("a call on a sound disk");
     }

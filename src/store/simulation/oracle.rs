@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::fs::simulated::{Image, Mutant};
 use crate::metadata::Value;
 use crate::store::{Hit, Store};
-use crate::types::Id;
+use crate::types::{Id, Metric};
 
 /// Mounts what a cut left, opens the store and checks it.
 pub(super) fn recover(image: Image, allowed: &[Arc<Items>], mutant: Option<Mutant>) -> Result<Life, Failure> {
@@ -68,9 +68,9 @@ pub(super) fn check_searches(store: &Store, items: &Items) -> Result<(), Failure
     if store.dimension().is_none() {
         return Ok(());
     }
-    let query = new_vector(&mut StdRng::seed_from_u64(items.len() as u64));
+    let query = new_vector(store.metric(), &mut StdRng::seed_from_u64(items.len() as u64));
     let mut expected: Vec<(f32, Id)> =
-        items.iter().map(|(id, entry)| (distance(&query, &entry.vector), id.clone())).collect();
+        items.iter().map(|(id, entry)| (distance(store.metric(), &query, &entry.vector), id.clone())).collect();
     expected.sort_by(|left, right| left.0.total_cmp(&right.0).then(left.1.cmp(&right.1)));
     let search = |name: &str, hits: Result<Vec<Hit>, Error>| {
         let hits = hits.map_err(|error| format!("the {name} search failed: {error}"))?;
@@ -86,8 +86,12 @@ pub(super) fn check_searches(store: &Store, items: &Items) -> Result<(), Failure
     search("default", store.search(&query, k))
 }
 
-fn distance(left: &[f32], right: &[f32]) -> f32 {
-    left.iter().zip(right).map(|(l, r)| (l - r) * (l - r)).sum::<f32>().sqrt()
+fn distance(metric: Metric, left: &[f32], right: &[f32]) -> f32 {
+    let differences = left.iter().zip(right).map(|(l, r)| (l - r).abs());
+    match metric {
+        Metric::Manhattan | Metric::Hamming => differences.sum(),
+        _ => differences.map(|difference| difference * difference).sum::<f32>().sqrt(),
+    }
 }
 
 /// The files a store needs, and no others.

@@ -52,7 +52,7 @@ fn random_workloads_survive_random_cuts() {
 /// The lives of one store.
 pub(super) fn lives(seed: u64, mutant: Option<Mutant>, counts: &mut Counts) -> Result<(), Failure> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut life = new_store(mutant)?;
+    let mut life = new_store(seed, mutant)?;
     for number in 0..LIVES {
         let durability = if rng.random_bool(0.3) { Durability::Buffered } else { Durability::Immediate };
         life.reopen(Manner { durability, has_worker: rng.random_bool(0.25) })?;

@@ -67,16 +67,16 @@ impl Call {
     }
 
     /// The writes of the call: `None` removes.
-    fn writes(self, items: &Items, rng: &mut StdRng) -> Vec<(Id, Option<Entry>)> {
+    fn writes(self, items: &Items, metric: Metric, rng: &mut StdRng) -> Vec<(Id, Option<Entry>)> {
         let any = |rng: &mut StdRng| items.keys().nth(rng.random_range(0..items.len().max(1))).cloned();
-        let new = |rng: &mut StdRng| (new_id(rng), Some(new_entry(rng)));
+        let new = |rng: &mut StdRng| (new_id(rng), Some(new_entry(metric, rng)));
         match self {
             Call::Insert => vec![new(rng)],
-            Call::Replace => vec![(any(rng).unwrap_or(Id::from(1)), Some(new_entry(rng)))],
+            Call::Replace => vec![(any(rng).unwrap_or(Id::from(1)), Some(new_entry(metric, rng)))],
             Call::Remove => any(rng).map(|id| (id, None)).into_iter().collect(),
             Call::Batch => {
                 let mut writes: Vec<_> = (0..14).map(|_| new(rng)).collect();
-                writes.extend((0..4).filter_map(|_| Some((any(rng)?, Some(new_entry(rng))))));
+                writes.extend((0..4).filter_map(|_| Some((any(rng)?, Some(new_entry(metric, rng))))));
                 writes.extend((0..2).filter_map(|_| Some((any(rng)?, None))));
                 writes
             }
@@ -91,13 +91,21 @@ fn new_id(rng: &mut StdRng) -> Id {
     if number.is_multiple_of(3) { Id::from(format!("item {number}")) } else { Id::from(number) }
 }
 
-/// Whole components, so that distances come out the same however they are summed.
-pub(super) fn new_vector(rng: &mut StdRng) -> Vec<f32> {
-    (0..DIMENSION).map(|_| rng.random_range(-50..=50i8).into()).collect()
+/// The metrics of simulated stores, one of each kind of code; distances of whole components come out the same however they
+/// are summed.
+const METRICS: [Metric; 3] = [Metric::Hamming, Metric::Euclidean, Metric::Manhattan];
+
+pub(super) fn metric_of(seed: u64) -> Metric {
+    METRICS[(seed % 3) as usize]
 }
 
-fn new_entry(rng: &mut StdRng) -> Entry {
-    Entry { vector: new_vector(rng), note: rng.random_bool(0.3).then(|| rng.random_range(0..1000)) }
+pub(super) fn new_vector(metric: Metric, rng: &mut StdRng) -> Vec<f32> {
+    let components = if metric == Metric::Hamming { 0..=1i8 } else { -50..=50 };
+    (0..DIMENSION).map(|_| rng.random_range(components.clone()).into()).collect()
+}
+
+fn new_entry(metric: Metric, rng: &mut StdRng) -> Entry {
+    Entry { vector: new_vector(metric, rng), note: rng.random_bool(0.3).then(|| rng.random_range(0..1000)) }
 }
 
 /// A call that has returned.
@@ -130,6 +138,8 @@ pub(super) struct Life {
     steps: Vec<Step>,
     store: Option<Store>,
     manner: Manner,
+    /// What a store that is created measures by.
+    metric: Metric,
 }
 
 impl Life {
@@ -137,13 +147,22 @@ impl Life {
     pub(super) fn mount(start: Image, before: Vec<Arc<Items>>, mutant: Option<Mutant>) -> Life {
         let disk = Disk::mount(start.clone(), mutant);
         let may_hold = before.clone();
-        Life { disk, start, before, may_hold, steps: Vec::new(), store: None, manner: Manner::default() }
+        let (steps, store, manner, metric) = (Vec::new(), None, Manner::default(), Metric::Euclidean);
+        Life { disk, start, before, may_hold, steps, store, manner, metric }
+    }
+
+    /// The metric of the store, if it is yet to be created.
+    pub(super) fn with_metric(self, metric: Metric) -> Life {
+        Life { metric, ..self }
     }
 
     fn options(&self) -> Options {
         let Manner { durability, has_worker } = self.manner;
         let maintenance = if has_worker { Maintenance::Background } else { Maintenance::Manual };
-        let mut options = Options::new().metric(Metric::Euclidean).maintenance(maintenance);
+        let mut options = Options::new().maintenance(maintenance);
+        if !self.disk.names().0.iter().any(|name| name.starts_with("store-") && name.ends_with(".redb")) {
+            options = options.metric(self.metric);
+        }
         options = options.threads(1).cache_size(1 << 20).durability(durability);
         options.delta_items = Some(DELTA_ITEMS);
         options
@@ -209,7 +228,7 @@ impl Life {
     pub(super) fn attempt(&mut self, call: Call, seed: u64) -> (Result<(), Error>, Arc<Items>) {
         let mut rng = StdRng::seed_from_u64(seed.wrapping_mul(1_000_003).wrapping_add(self.steps.len() as u64));
         let mut items = self.items();
-        let writes = call.writes(&items, &mut rng);
+        let writes = call.writes(&items, self.store().metric(), &mut rng);
         let outcome = self.run(call, &writes);
         let changed = Arc::make_mut(&mut items);
         for (id, entry) in writes {
@@ -301,6 +320,7 @@ impl History {
             steps: self.steps[..ended].to_vec(),
             store: None,
             manner: Manner::default(),
+            metric: Metric::Euclidean,
         }
     }
 

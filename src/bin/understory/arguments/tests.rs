@@ -90,7 +90,7 @@ fn wrong_usage_says_what_was_expected() {
         ("import", "expected STORE"),
         ("import s", "expected FILE"),
         ("import s f g", "\"g\""),
-        ("import s f --metric hamming", "cosine, euclidean or dot"),
+        ("import s f --metric jaccard", "manhattan or hamming"),
         ("import s f --ids", "--ids"),
         ("import s f --exact", "--exact"),
         ("search s", "--query or --near"),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use understory::{Filter, Hit, Id, Store};
+use understory::{Filter, Hit, Id, Metric, Store};
 
 use super::{open_to_read, warn_of};
 use crate::arguments::{Bench, Truth};
@@ -62,7 +62,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     };
     let store = open_to_read(&bench.store)?;
     let task = match &bench.truth {
-        Truth::File(_) => Task { store, k: bench.k, filter: None, nearest: from_rows(&rows, bench.k) },
+        Truth::File(_) => Task::of_rows(store, bench.k, &rows, &queries)?,
         Truth::Filtered(filter) => Task::filtered(store, bench.k, filter, &queries)?,
     };
     let store = &task.store;
@@ -105,9 +105,26 @@ struct Task {
     filter: Option<Filter>,
     /// For each query.
     nearest: Vec<HashSet<Id>>,
+    /// For each query the distance of the farthest of these, where ties are the rule: whatever is no farther counts as
+    /// found there. Empty where the neighbours themselves count.
+    limits: Vec<f32>,
 }
 
 impl Task {
+    /// With the row numbers of the true neighbours.
+    fn of_rows(store: Store, k: usize, rows: &[Vec<u64>], queries: &[Vec<f32>]) -> Result<Task> {
+        let mut limits = Vec::new();
+        if store.metric() == Metric::Hamming && k > 0 {
+            for (query, row) in queries.iter().zip(rows) {
+                let last = row.get(k - 1).copied().unwrap_or_default();
+                let missing = || Failure::Work(format!("expected an item {last}, as in the truth, found none"));
+                let item = store.get(last)?.ok_or_else(missing)?;
+                limits.push(query.iter().zip(&item.vector).map(|(left, right)| (left - right).abs()).sum());
+            }
+        }
+        Ok(Task { store, k, filter: None, nearest: from_rows(rows, k), limits })
+    }
+
     /// With what an exact search finds. What it looked at is reported where a field of the filter is unknown.
     fn filtered(store: Store, k: usize, filter: &Filter, queries: &[Vec<f32>]) -> Result<Task> {
         let (_, report) = store.query(&queries[0])?.filter(filter).run_with_report()?;
@@ -115,7 +132,7 @@ impl Task {
         let ids = |hits: Vec<Hit>| hits.into_iter().map(|hit| hit.id).collect();
         let nearest = |query| Ok(ids(store.query(query)?.filter(filter).k(k).exact().run()?));
         let nearest = queries.iter().map(nearest).collect::<Result<_>>()?;
-        Ok(Task { store, k, filter: Some(filter.clone()), nearest })
+        Ok(Task { store, k, filter: Some(filter.clone()), nearest, limits: Vec::new() })
     }
 
     fn search(&self, setting: Setting, query: &[f32]) -> Result<Vec<Hit>> {
@@ -164,8 +181,11 @@ fn measure(task: &Task, setting: Setting, queries: &[Vec<f32>]) -> Result<Report
         best_wall = best_wall.min(watch.wall());
         best_cpu = watch.cpu().map(|time| best_cpu.map_or(time, |best| best.min(time)));
         if passes == 0 {
-            for (hits, nearest) in answers.iter().zip(&task.nearest) {
-                found += count_found(hits.iter().map(|hit| &hit.id), nearest, task.filter.is_none())?;
+            for (at, (hits, nearest)) in answers.iter().zip(&task.nearest).enumerate() {
+                found += match task.limits.get(at) {
+                    Some(limit) => hits.iter().filter(|hit| hit.distance <= *limit).count(),
+                    None => count_found(hits.iter().map(|hit| &hit.id), nearest, task.filter.is_none())?,
+                };
             }
         }
         passes += 1;

@@ -181,6 +181,10 @@ fn refuse_unmeasurable(vector: &[f32], metric: Metric) -> Result<(), String> {
     if metric == Metric::Cosine && vector.iter().all(|&value| value == 0.0) {
         return Err("expected a vector with a direction (cosine metric), found the zero vector".to_owned());
     }
+    let odd = vector.iter().enumerate().find(|&(_, &value)| value != 0.0 && value != 1.0);
+    if let (Metric::Hamming, Some((component, value))) = (metric, odd) {
+        return Err(format!("expected components 0 or 1 (hamming metric), found {value} at component {component}"));
+    }
     Ok(())
 }
 
@@ -212,6 +216,8 @@ mod tests {
         assert!(refuse_unmeasurable(&[0.0, 0.0], Metric::Cosine).unwrap_err().contains("zero vector"));
         assert_eq!(refuse_unmeasurable(&[0.0, 0.0], Metric::Euclidean), Ok(()));
         assert_eq!(refuse_unmeasurable(&[0.0, -1.0], Metric::Cosine), Ok(()));
+        assert!(refuse_unmeasurable(&[0.0, 2.0], Metric::Hamming).unwrap_err().contains("found 2 at component 1"));
+        assert_eq!(refuse_unmeasurable(&[0.0, 1.0], Metric::Hamming), Ok(()));
     }
 
     #[test]

@@ -20,6 +20,8 @@ impl Items {
             understory::Metric::Cosine => Metric::Angular,
             understory::Metric::Euclidean => Metric::Euclidean,
             understory::Metric::Dot => Metric::Dot,
+            understory::Metric::Manhattan => Metric::Manhattan,
+            understory::Metric::Hamming => Metric::Hamming,
             other => return Err(Failure::in_file(path, format!("expected a metric of Annoy's, found {other}"))),
         };
         let mut index = AnnoyIndex::new(dim, metric)?;

@@ -1,0 +1,135 @@
+//! The kernels of manhattan and hamming, each set against the same.
+
+use super::{LENGTHS, Numbers, PADDED, bits, block_of};
+use crate::bits::{pack, packed_bytes};
+use crate::distance::{Block, Bound, LANES, ScanTable, available, block_bytes, set_bits, set_bytes};
+
+fn bytes(numbers: &mut Numbers, count: usize) -> Vec<u8> {
+    numbers.signed_bytes(count).into_iter().map(i8::cast_unsigned).collect()
+}
+
+#[test]
+fn sums_of_differences_match_float64_and_count_each_component_once() {
+    for set in available() {
+        let mut numbers = Numbers::new(21);
+        for length in (0..=130).chain(LENGTHS) {
+            for (a_start, b_start) in [(0, 0), (1, 0), (3, 2), (5, 7)] {
+                let (a, b) = (numbers.floats(length + a_start), numbers.floats(length + b_start));
+                let (a, b) = (&a[a_start..], &b[b_start..]);
+                let exact: f64 = a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).abs()).sum();
+                let off = (f64::from(set.manhattan(a, b)) - exact).abs();
+                let roundings = (length + 8) as f64 * f64::from(f32::EPSILON) / 2.0;
+                assert!(off <= roundings * exact, "{} {length}: {off} off", set.name);
+            }
+            for at in 0..length {
+                let mut a = vec![0.0; length];
+                a[at] = -3.0;
+                assert_eq!(set.manhattan(&a, &vec![0.0; length]), 3.0, "{} {at} of {length}", set.name);
+                a[at] = f32::NAN;
+                assert!(set.manhattan(&a, &a).is_nan(), "{} {at} of {length}", set.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn differing_bits_are_counted_exactly() {
+    let mut numbers = Numbers::new(22);
+    for set in available() {
+        for length in (0..=130).chain([2048]) {
+            let (a, b) = (bytes(&mut numbers, length + 1), bytes(&mut numbers, length));
+            let exact: u32 = a[1..].iter().zip(&b).map(|(a, b)| (a ^ b).count_ones()).sum();
+            assert_eq!(set.hamming(&a[1..], &b), exact, "{} {length}", set.name);
+            assert_eq!(set.hamming(&vec![255; length], &vec![0; length]), 8 * length as u32, "{} {length}", set.name);
+        }
+    }
+}
+
+/// A block with one vector of bytes a lane and the factors of another.
+fn block_of_bytes(numbers: &mut Numbers, lanes: &[Vec<u8>]) -> Vec<u32> {
+    let code_bits = 8 * lanes[0].len();
+    let mut words = block_of(numbers, code_bits);
+    let codes = lanes[0].len() * LANES;
+    for (lane, code) in lanes.iter().enumerate() {
+        set_bytes(&mut bytemuck::cast_slice_mut(&mut words)[..codes], lane, code);
+    }
+    words
+}
+
+#[test]
+fn scans_of_bytes_sum_each_lane_exactly_and_alike_on_every_set() {
+    let mut numbers = Numbers::new(23);
+    for padded in PADDED {
+        for round in 0..4 {
+            let mut code = |value: u8| if round == 0 { vec![value; padded] } else { bytes(&mut numbers, padded) };
+            let query = code(0);
+            let lanes: Vec<Vec<u8>> = (0..LANES).map(|_| code(255)).collect();
+            let words = block_of_bytes(&mut numbers, &lanes);
+            let block = Block::new(bytemuck::cast_slice(&words), 8 * padded).expect("a block");
+            let bound = Bound { base: -0.25, slack: 1.5, threshold: -50.0 * padded as f32 };
+            let expected: Vec<f32> = (0..LANES)
+                .map(|lane| {
+                    let sum: u32 = lanes[lane].iter().zip(&query).map(|(&a, &b)| u32::from(a.abs_diff(b))).sum();
+                    (bound.base + block.add()[lane]) + block.mul()[lane] * sum as f32 - 1.5 * block.err()[lane]
+                })
+                .collect();
+            let passing = (0..LANES).map(|lane| u32::from(expected[lane] <= bound.threshold) << lane).sum::<u32>();
+            for set in available() {
+                let mut lower = [f32::NAN; LANES];
+                assert_eq!(set.scan_bytes(&block, &query, bound, &mut lower), passing, "{} {padded}", set.name);
+                assert_eq!(bits(&lower), bits(&expected), "{} {padded} round {round}", set.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn nan_passes_a_scan_of_bytes_and_empty_lanes_do_not() {
+    let mut numbers = Numbers::new(24);
+    let mut words = block_of_bytes(&mut numbers, &vec![vec![0; 64]; LANES]);
+    let factors = block_bytes(8 * 64) / 4 - 4 * LANES;
+    words[factors..factors + LANES].copy_from_slice(&[f32::INFINITY.to_bits(); LANES]);
+    words[factors + 3] = f32::NAN.to_bits();
+    let block = Block::new(bytemuck::cast_slice(&words), 8 * 64).expect("a block");
+    let bound = Bound { base: 0.0, slack: 1.0, threshold: 1e30 };
+    for set in available() {
+        let mut lower = [0.0; LANES];
+        assert_eq!(set.scan_bytes(&block, &[9; 64], bound, &mut lower), 1 << 3, "{}", set.name);
+        let all = Bound { threshold: f32::NAN, ..bound };
+        assert_eq!(set.scan_bytes(&block, &[9; 64], all, &mut lower), 0xffff, "{}", set.name);
+    }
+}
+
+#[test]
+fn a_table_of_bits_makes_a_scan_count_the_bits_that_differ() {
+    let mut numbers = Numbers::new(25);
+    let bit_vector = |numbers: &mut Numbers, dimension: usize| {
+        let components: Vec<f32> = numbers.floats(dimension).iter().map(|value| value.max(0.0).ceil()).collect();
+        let mut packed = Vec::with_capacity(packed_bytes(dimension));
+        pack(&components, &mut packed);
+        packed
+    };
+    for (padded, dimension) in PADDED.into_iter().flat_map(|padded| [(padded, padded), (padded, padded - 61)]) {
+        let mut words = vec![0u32; block_bytes(padded) / 4];
+        let codes = padded * 2;
+        for lane in 0..LANES {
+            words[codes / 4 + LANES + lane] = 1f32.to_bits();
+        }
+        let lanes: Vec<Vec<u8>> = (0..LANES).map(|_| bit_vector(&mut numbers, dimension)).collect();
+        for (lane, packed) in lanes.iter().enumerate() {
+            set_bits(&mut bytemuck::cast_slice_mut(&mut words)[..codes], lane, packed);
+        }
+        let block = Block::new(bytemuck::cast_slice(&words), padded).expect("a block");
+        let query = bit_vector(&mut numbers, dimension);
+        let mut table = ScanTable::default();
+        table.fill(&vec![3.0; padded]);
+        table.fill_bits(&query, padded);
+        let bound = Bound { base: 0.0, slack: 0.0, threshold: f32::INFINITY };
+        for set in available() {
+            let mut lower = [f32::NAN; LANES];
+            set.scan(&block, &table, bound, &mut lower);
+            let expected: Vec<f32> = lanes.iter().map(|lane| set.hamming(lane, &query) as f32).collect();
+            assert_eq!(lower.to_vec(), expected, "{} {dimension}", set.name);
+        }
+    }
+}
