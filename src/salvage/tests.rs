@@ -327,3 +327,36 @@ fn what_cannot_be_salvaged_is_refused() {
     let taken = salvage(&path, dir.path()).unwrap_err();
     assert!(taken.to_string().contains("in use"), "{taken}");
 }
+
+/// Rows and records of bits are shorter, and are found all the same; so are those of the metric whose codes are bytes.
+#[test]
+fn bits_and_bytes_are_found_without_tables_and_without_rows() {
+    for metric in [Metric::Hamming, Metric::Manhattan] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let options = Options::new().metric(metric).maintenance(Maintenance::Manual);
+        let store = Store::open_with(&path, options).unwrap();
+        let mut rng = StdRng::seed_from_u64(3);
+        let mut batch = Batch::new();
+        let mut expected = BTreeMap::new();
+        for id in 0..300u64 {
+            let vector: Vec<f32> = (0..DIMENSION).map(|_| f32::from(u8::from(rng.random::<bool>()))).collect();
+            batch.insert(id, &vector);
+            expected.insert(Id::from(id), (vector, Metadata::new()));
+        }
+        store.write(batch).unwrap();
+        store.compact().unwrap();
+        store.close().unwrap();
+        let mut rows = std::fs::read(path.join("store-0000000000.redb")).unwrap();
+        let file = std::fs::read_dir(path.join("segments")).unwrap().next().unwrap().unwrap();
+        let mut segments = vec![(PathBuf::from(file.file_name()), std::fs::read(file.path()).unwrap())];
+        rows[..320].fill(0);
+        let (report, items) = run(Some(&rows), &segments);
+        assert!(report.metric == metric && items == expected, "{metric} without the row file's tables: {report:?}");
+        let (report, items) = run(None, &segments);
+        assert!(report.metric == metric && items == expected, "{metric} without the row file: {report:?}");
+        segments[0].1[..128].fill(0);
+        let (report, items) = run(Some(&rows), &segments);
+        assert!(items == expected, "{metric} without tables and header: {report:?}");
+    }
+}
