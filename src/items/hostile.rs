@@ -5,7 +5,7 @@ use super::block::{Block, BlockBuilder, COUNT_BYTES, ENTRY_BYTES, header_checksu
 use super::dead::DeadSet;
 use super::effort::Effort;
 use super::meta::{FormatRow, StoreRow, decode_mean, decode_u64, encode_mean};
-use super::row::{NewRow, RowRef, decode_id, encode, row_checksum};
+use super::row::{Element, NewRow, RowRef, decode_id, encode, row_checksum};
 use crate::hostile::edit;
 use crate::types::Id;
 
@@ -17,7 +17,9 @@ fn block() -> (u64, Vec<u8>) {
         let id = if sequence % 4 == 0 { Id::from(sequence) } else { Id::from(format!("item {sequence}")) };
         let vector = [0.5, f32::NAN, -1.0, sequence as f32];
         let vector = &vector[..sequence as usize % 5];
-        encode(&NewRow { sequence, id: &id, metadata: &[1; 9][..sequence as usize % 4], vector }, &mut row);
+        let element = if sequence % 6 == 0 { Element::Bits } else { Element::Float32 };
+        let metadata = &[1; 9][..sequence as usize % 4];
+        encode(&NewRow { sequence, id: &id, metadata, vector }, element, &mut row);
         builder.push(sequence, &row);
     }
     builder.finish().unwrap_or_default()
@@ -35,11 +37,11 @@ pub(crate) fn rows(script: &[u8]) {
         let Ok((sequence, stored)) = row else { continue };
         assert!(matches!(block.find(sequence), Ok(Some(found)) if found == stored) && block.last().is_ok());
         let Ok(row) = RowRef::decode(sequence, stored) else { continue };
-        assert_eq!(row.components().count(), row.dimension());
         let Ok(whole) = row.to_row() else { continue };
+        assert_eq!(whole.vector.len(), row.dimension());
         let new = NewRow { sequence, id: &whole.id, metadata: &whole.metadata, vector: &whole.vector };
         let mut again = Vec::new();
-        encode(&new, &mut again);
+        encode(&new, row.element, &mut again);
         assert!(again == stored, "a row decodes to what does not encode to it");
     }
     let _ = (block.find(key), block.find(u64::MAX), block.find(0));

@@ -66,7 +66,7 @@ pub(crate) struct RowRef<'a> {
     /// The stored form.
     pub(crate) id: &'a [u8],
     pub(crate) metadata: &'a [u8],
-    element: Element,
+    pub(super) element: Element,
     dimension: usize,
     vector: &'a [u8],
     /// The whole row as it is stored.

@@ -270,14 +270,8 @@ impl Query {
         };
         let node = self.node();
         let filter = node.as_deref();
-        let request = Request {
-            vector: &self.vector,
-            k,
-            reach,
-            max_distance: self.max_distance,
-            filter,
-            first_found: false,
-        };
+        let request =
+            Request { vector: &self.vector, k, reach, max_distance: self.max_distance, filter, first_found: false };
         let answer = search::search(view, &request)?;
         if answer.set_aside {
             self.snapshot.report_damage();

@@ -129,7 +129,8 @@ fn check(store: &Store) {
     assert!(store.ids().unwrap().map(Result::unwrap).eq(contents.keys().cloned()));
     // Segments of the first builds have no columns: the rows answer.
     let filter = field("even").is(true) & field("half").lt(30) & field("tags").contains_any(["b", "c"]);
-    let (hits, report) = store.query(vector(7)).unwrap().k(200).filter(&filter).run_with_report().unwrap();
+    let (hits, report) =
+        store.query(vector(7, store.metric())).unwrap().k(200).filter(&filter).run_with_report().unwrap();
     let is_match = |number: u64| number.is_multiple_of(2) && number < 60;
     let expected = contents.iter().filter(|(_, number)| is_match(**number)).map(|(id, _)| id.clone());
     assert_eq!(hits.iter().map(|hit| hit.id.clone()).collect::<BTreeSet<_>>(), expected.collect());

@@ -77,7 +77,7 @@ fn close_reports_what_the_worker_failed_at_and_closes_nevertheless() {
 
 #[test]
 fn searches_go_on_while_the_rows_are_opened_again() {
-    let mut life = new_store(None).unwrap();
+    let mut life = new_store(1, None).unwrap();
     for call in [Call::Batch, Call::Flush, Call::Batch] {
         life.call(call, 1).unwrap();
     }
@@ -115,7 +115,7 @@ fn searches_go_on_while_the_rows_are_opened_again() {
 #[test]
 fn a_store_that_failed_is_closed_cleanly_where_nobody_reads_it_as_it_was() {
     for holds_snapshot in [false, true] {
-        let mut life = new_store(None).unwrap();
+        let mut life = new_store(1, None).unwrap();
         life.call(Call::Batch, 1).unwrap();
         let before = life.items();
         let snapshot = holds_snapshot.then(|| life.store().snapshot().unwrap());

@@ -29,7 +29,8 @@ pub(super) fn flips(mutant: Option<Mutant>, step: usize) -> Result<usize, Failur
     life.call(Call::Reopen, 1)?;
     let (image, items) = (life.disk().image(), life.items());
     let mut rng = StdRng::seed_from_u64(1);
-    let queries: Vec<Vec<f32>> = (0..6).map(|_| new_vector(&mut rng)).collect();
+    let metric = life.store().metric();
+    let queries: Vec<Vec<f32>> = (0..6).map(|_| new_vector(metric, &mut rng)).collect();
     let expected = nearest(life.store(), &queries)?;
     for flip in 0.. {
         let mut life = Life::mount(image.clone(), vec![items.clone()], mutant);
