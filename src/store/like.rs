@@ -59,7 +59,7 @@ impl Store {
 impl Snapshot {
     /// A search by several items or vectors, and away from others: by `p + (p - n)`, where `p` is the mean of the
     /// positive examples and `n` that of the negative ones; by `p` without these. For the cosine metric each example is
-    /// divided by its norm before. Items that are examples are left out of the hits.
+    /// divided by its norm before; for hamming what comes out above one half is a one. Items that are examples are left out of the hits.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -82,10 +82,13 @@ impl Snapshot {
             return Err(Error::InvalidArgument("expected a positive example, found none".into()));
         };
         let far = self.mean(negative)?;
-        let vector: Vec<f32> = match far {
+        let mut vector: Vec<f32> = match far {
             Some(far) => near.iter().zip(far).map(|(near, far)| (2.0 * near - far) as f32).collect(),
             None => near.iter().map(|&component| component as f32).collect(),
         };
+        if self.metric() == Metric::Hamming {
+            vector.iter_mut().for_each(|component| *component = f32::from(u8::from(*component > 0.5)));
+        }
         let examples = positive.iter().chain(negative).filter_map(|example| match example {
             Example::Item(id) => Some(id.clone()),
             Example::Vector(_) => None,

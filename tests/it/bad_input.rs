@@ -71,6 +71,10 @@ fn a_component_that_is_no_bit() {
         let hits = store.search(Bits::new(&[0b011], 3).unwrap(), 5).unwrap();
         assert_eq!(hits.iter().map(|hit| hit.distance).collect::<Vec<_>>(), [0.0, 2.0]);
         assert!(refused(Bits::new(&[1, 2], 3)).is_usage());
+        // The mean of both is no vector of bits; rounded it is.
+        store.insert(3, [1.0, 0.0, 0.0]).unwrap();
+        let like = store.query_like(&[1.into(), 2.into()], &[]).unwrap().run().unwrap();
+        assert_eq!((like.len(), &like[0].id, like[0].distance), (1, &3.into(), 0.0));
     }
 }
 
