@@ -34,8 +34,8 @@ const RANKED_LEAF: f64 = 0.1;
 /// Selected items whose ranks tell how densely the query's neighbourhood is selected.
 const SAMPLE: usize = 32;
 
-/// Items are passed until there are so many times those that were passed when the answer last changed.
-const AFTER_A_CHANGE: u64 = 2;
+/// Changes of an answer that would have come, did the ranks not matter.
+const CHANGES: u64 = 10;
 
 /// Where following the ranks would take more than one in so many of the leaves after a neighbourhood that was dropped,
 /// it is as well not to begin.
@@ -61,9 +61,11 @@ struct Walk {
 }
 
 impl Walk {
-    /// What was found last changed the answer: ranks that are no guide any more change it again and again.
-    fn extend(&mut self, passed: u64) {
-        self.limit = self.limit.map(|limit| limit.max(passed.saturating_mul(AFTER_A_CHANGE)));
+    /// The answer changed. Where ranks are no guide any more, and near and far come mixed, it changes about `CHANGES`
+    /// times while the items passed grow by `CHANGES / k`: the walk ends when it has not changed for so long.
+    fn extend(&mut self, passed: u64, k: usize) {
+        let more = passed.saturating_mul(CHANGES) / k.max(1) as u64;
+        self.limit = self.limit.map(|limit| limit.max(passed.saturating_add(more)));
     }
 
     fn is_over(&self) -> bool {
@@ -94,7 +96,8 @@ impl Search<'_> {
         let items: u64 = self.segments.iter().map(|segment| segment.items() as u64).sum();
         let exact = self.request.reach == Reach::Exact;
         let everywhere = items as f64 / selected.max(1) as f64;
-        if exact || self.measuring_is_cheaper(selected, self.limit(everywhere, everywhere), false) {
+        let all_are_wanted = selected <= self.request.k as u64;
+        if exact || all_are_wanted || self.measuring_is_cheaper(selected, self.limit(everywhere, everywhere), false) {
             self.examined.plan = Plan::MatchesMeasured;
             self.measure_selected(&scratch.query, &selection.segments)?;
         } else {
@@ -180,7 +183,7 @@ impl Search<'_> {
             let threshold = self.top.threshold();
             self.measure_pending(query, passing, pending)?;
             if self.top.is_full() && self.top.threshold() < threshold {
-                walk.extend(leaf.passed);
+                walk.extend(leaf.passed, self.request.k);
             }
             if walk.limit.is_none() && self.scanned >= sample {
                 let here = leaf.passed as f64 / self.scanned as f64;

@@ -1,9 +1,10 @@
 //! The recall of the default setting on the checked-in sample of real embeddings.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use half::f16;
-use understory::{Batch, Metric, Store};
+use understory::{Batch, Filter, Metric, Store, field};
 
 use crate::oracle::{Model, Recall};
 use crate::support::{Dir, Reader, manual};
@@ -103,4 +104,54 @@ fn measured_recall_is_the_share_that_searches_find() {
 
 fn between(a: &[f32], b: &[f32]) -> Vec<f32> {
     a.iter().zip(b).map(|(a, b)| (a + b) / 2.0).collect()
+}
+
+/// The ids of the nearest ten that match, found exactly, and how many of them the default setting finds.
+fn filtered_recall(store: &Store, query: &[f32], filter: &Filter) -> (usize, usize) {
+    let about = store.query(query).unwrap().filter(filter);
+    let exact = about.clone().exact().run().unwrap();
+    let hits = about.run().unwrap();
+    assert_eq!(hits.len(), exact.len(), "{filter}");
+    let limit = exact.last().map_or(0.0, |hit| hit.distance);
+    (hits.iter().filter(|hit| hit.distance <= limit).count(), exact.len())
+}
+
+#[test]
+fn filters_that_keep_or_drop_what_is_near_lose_nothing() {
+    let dir = Dir::in_memory();
+    let store = Store::open_with(dir.store(), manual(Metric::Cosine)).unwrap();
+    let vectors = sample();
+    let anchors: Vec<&Vec<f32>> = vectors.iter().step_by(vectors.len() / 16).collect();
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let mut metadata: Vec<BTreeMap<String, usize>> = vec![BTreeMap::new(); vectors.len()];
+    for (number, anchor) in anchors.iter().enumerate() {
+        let mut order: Vec<usize> = (0..vectors.len()).collect();
+        order.sort_by(|&a, &b| product(&vectors[b], anchor).total_cmp(&product(&vectors[a], anchor)));
+        for (rank, row) in order.into_iter().enumerate() {
+            metadata[row].insert(format!("rank{number}"), rank);
+            metadata[row].insert("random".into(), row * 7919 % 1000);
+        }
+    }
+    let mut batch = Batch::new();
+    for (row, (vector, metadata)) in vectors.iter().zip(&metadata).enumerate() {
+        batch.insert_with(row as u64, vector, metadata).unwrap();
+    }
+    store.write(batch).unwrap();
+    store.compact().unwrap();
+    let items = vectors.len() as i64;
+    for one_in in [2, 5, 20, 100] {
+        let (mut found, mut wanted) = ([0; 3], [0; 3]);
+        for (number, anchor) in anchors.iter().enumerate() {
+            let rank = || field(format!("rank{number}"));
+            let filters =
+                [field("random").lt(1000 / one_in), rank().lt(items / one_in), rank().ge(items - items / one_in)];
+            for (way, filter) in filters.iter().enumerate() {
+                let (hits, all) = filtered_recall(&store, anchor, filter);
+                found[way] += hits;
+                wanted[way] += all;
+            }
+        }
+        let recalls = [0, 1, 2].map(|way| found[way] as f64 / wanted[way] as f64);
+        assert!(recalls.iter().all(|&recall| recall >= FLOOR), "one in {one_in}: random, near, far: {recalls:?}");
+    }
 }

@@ -230,7 +230,7 @@ impl<'a> Dictionary<'a> {
                 let start = self.partition(all.clone(), is_less)?;
                 let begins = |number| Ok(self.text(number)?.is_some_and(|text| text.starts_with(prefix.as_str())));
                 let end = self.partition(start..all.end, begins)?;
-                Ok(Vec::from([start..end]))
+                Ok(std::iter::once(start..end).collect())
             }
             Test::Contains(part) => {
                 let mut runs: Vec<Range<usize>> = Vec::new();
