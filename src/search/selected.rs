@@ -58,6 +58,8 @@ struct Walk {
     passed: u64,
     /// Items to be passed; unknown until enough selected ones were seen.
     limit: Option<u64>,
+    /// Items after which it is known at the latest, for then the neighbourhood was dropped.
+    decided_by: u64,
 }
 
 impl Walk {
@@ -66,6 +68,10 @@ impl Walk {
     fn extend(&mut self, passed: u64, k: usize) {
         let more = passed.saturating_mul(CHANGES) / k.max(1) as u64;
         self.limit = self.limit.map(|limit| limit.max(passed.saturating_add(more)));
+    }
+
+    fn is_undecided_too_long(&self) -> bool {
+        self.limit.is_none() && self.passed >= self.decided_by
     }
 
     fn is_over(&self) -> bool {
@@ -161,7 +167,8 @@ impl Search<'_> {
         let sample = self.request.k.max(SAMPLE) as u64;
         directory.rank(self.kernels, query, self.segments, self.budget())?;
         pending.clear();
-        let mut walk = Walk::default();
+        let decided_by = (sample as f64 * DROPPED * everywhere) as u64 + 1;
+        let mut walk = Walk { decided_by, ..Walk::default() };
         let mut next = VecDeque::with_capacity(PREFETCH_LEAVES + 1);
         loop {
             if next.is_empty() && walk.is_over() {
@@ -178,25 +185,30 @@ impl Search<'_> {
                     None => break,
                 }
             }
-            let Some(leaf) = next.pop_front() else { break };
-            self.scan_selected_leaf(query, &leaf, &mut segments[leaf.segment as usize], passing)?;
-            let threshold = self.top.threshold();
-            self.measure_pending(query, passing, pending)?;
-            if self.top.is_full() && self.top.threshold() < threshold {
-                walk.extend(leaf.passed, self.request.k);
+            let leaf = next.pop_front();
+            if let Some(leaf) = &leaf {
+                self.scan_selected_leaf(query, leaf, &mut segments[leaf.segment as usize], passing)?;
+                let threshold = self.top.threshold();
+                self.measure_pending(query, passing, pending)?;
+                if self.top.is_full() && self.top.threshold() < threshold {
+                    walk.extend(leaf.passed, self.request.k);
+                }
             }
-            if walk.limit.is_none() && self.scanned >= sample {
-                let here = leaf.passed as f64 / self.scanned as f64;
+            let passed = leaf.as_ref().map_or(walk.passed, |leaf| leaf.passed);
+            if walk.limit.is_none() && (self.scanned >= sample || passed >= walk.decided_by) {
+                let here = passed as f64 / self.scanned.max(1) as f64;
                 let limit = self.limit(here, everywhere);
                 walk.limit = Some(limit);
                 let left = selected.saturating_sub(self.scanned);
                 let dropped = here > DROPPED * everywhere;
                 let expected = if dropped { limit.saturating_mul(TOO_FAR) } else { limit };
-                if self.measuring_is_cheaper(left, expected.saturating_sub(leaf.passed), dropped) {
+                if self.measuring_is_cheaper(left, expected.saturating_sub(passed), dropped) {
                     self.examined.plan = Plan::MatchesMeasured;
                     self.measure(query, pending)?;
                     return self.measure_selected(query, segments);
                 }
+            } else if leaf.is_none() {
+                break;
             }
         }
         self.measure(query, pending)
@@ -210,7 +222,9 @@ impl Search<'_> {
         segments: &[Bitmap],
         walk: &mut Walk,
     ) -> Result<Option<SelectedLeaf>> {
-        while let Some(ranked) = directory.get(self.kernels, query, self.segments, walk.rank)? {
+        while !walk.is_undecided_too_long()
+            && let Some(ranked) = directory.get(self.kernels, query, self.segments, walk.rank)?
+        {
             walk.rank += 1;
             let (live, selected) = (self.segments[ranked.segment as usize], &segments[ranked.segment as usize]);
             let (segment, leaf) = (ranked.segment, ranked.leaf);
