@@ -110,6 +110,15 @@ impl Filter {
         Filter::above(depth, || joined(filters.into_iter().map(|filter| filter.node).collect()))
     }
 
+    /// A chain of this depth with one more link, at its front or at its end.
+    fn longer(chain: fn(Vec<Node>) -> Node, mut nodes: Vec<Node>, depth: usize, link: Filter, front: bool) -> Filter {
+        Filter::above(link.depth.max(depth - 1), || {
+            let at = if front { 0 } else { nodes.len() };
+            nodes.insert(at, link.node);
+            chain(nodes)
+        })
+    }
+
     /// Whether an item of this id and metadata is found.
     ///
     /// ```
@@ -167,13 +176,11 @@ impl BitAnd for Filter {
     /// Items for which both are true. A chain of them stays flat.
     fn bitand(self, other: Filter) -> Filter {
         match (self, other) {
-            (Filter { node: Node::And(mut nodes), depth }, right) if depth <= MAX_DEPTH && depth > right.depth => {
-                nodes.push(right.node);
-                Filter { node: Node::And(nodes), depth }
+            (Filter { node: Node::And(nodes), depth }, right) if !nodes.is_empty() => {
+                Filter::longer(Node::And, nodes, depth, right, false)
             }
-            (left, Filter { node: Node::And(mut nodes), depth }) if depth <= MAX_DEPTH && depth > left.depth => {
-                nodes.insert(0, left.node);
-                Filter { node: Node::And(nodes), depth }
+            (left, Filter { node: Node::And(nodes), depth }) if !nodes.is_empty() => {
+                Filter::longer(Node::And, nodes, depth, left, true)
             }
             (left, right) => Filter::all([left, right]),
         }
@@ -186,13 +193,11 @@ impl BitOr for Filter {
     /// Items for which either is true. A chain of them stays flat.
     fn bitor(self, other: Filter) -> Filter {
         match (self, other) {
-            (Filter { node: Node::Or(mut nodes), depth }, right) if depth <= MAX_DEPTH && depth > right.depth => {
-                nodes.push(right.node);
-                Filter { node: Node::Or(nodes), depth }
+            (Filter { node: Node::Or(nodes), depth }, right) if !nodes.is_empty() => {
+                Filter::longer(Node::Or, nodes, depth, right, false)
             }
-            (left, Filter { node: Node::Or(mut nodes), depth }) if depth <= MAX_DEPTH && depth > left.depth => {
-                nodes.insert(0, left.node);
-                Filter { node: Node::Or(nodes), depth }
+            (left, Filter { node: Node::Or(nodes), depth }) if !nodes.is_empty() => {
+                Filter::longer(Node::Or, nodes, depth, left, true)
             }
             (left, right) => Filter::any([left, right]),
         }
