@@ -71,7 +71,7 @@ fn reseal(key: u64, bytes: &mut [u8]) {
 /// Decodes bytes as each kind of value that is sealed: the first byte chooses.
 pub(crate) fn values(script: &[u8]) {
     let Some((kind, bytes)) = script.split_first() else { return };
-    match kind % 7 {
+    match kind % 8 {
         0 => _ = FormatRow::decode(bytes),
         1 => {
             if let Ok(row) = StoreRow::decode(bytes) {
@@ -89,6 +89,7 @@ pub(crate) fn values(script: &[u8]) {
             }
         }
         4 => _ = decode_u64(bytes),
+        6 => _ = Effort::decode_for_ten(bytes),
         5 => {
             let mut dead = DeadSet::default();
             let (number, chunk) = bytes.split_at(bytes.len().min(8));

@@ -134,16 +134,26 @@ impl Maintainer {
         fs::crash_point("segment committed");
         match committed {
             Ok(()) => {
-                replaced.iter().for_each(doom);
+                replaced.iter().for_each(|part| self.doom(part));
                 Ok(())
             }
             Err(error) => {
                 // After an unknown outcome the manifest may name the file: the next open decides.
                 if let (Some((part, _)), false) = (&built, matches!(error, Error::CommitUnknown { .. })) {
-                    doom(part);
+                    self.doom(part);
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Removes the file of a part that no manifest row names, now or with its last reader.
+    fn doom(&self, part: &Part) {
+        match &part.source {
+            Source::Segment(segment) => self.shared.doom(segment),
+            // A removal that fails is made up for by the sweep of the next open.
+            Source::Rows { damaged: Some(path) } => drop(fs::remove(path)),
+            Source::Rows { damaged: None } => {}
         }
     }
 }
@@ -212,14 +222,4 @@ fn replace_parts(draft: &mut Draft, range: SequenceRange, new_part: Option<Part>
     kept.sort_by_key(|part| part.range.start);
     draft.parts = kept;
     replaced
-}
-
-/// Removes the file of a part that no manifest row names, now or with its last reader.
-fn doom(part: &Part) {
-    match &part.source {
-        Source::Segment(segment) => segment.doom(),
-        // A removal that fails is made up for by the sweep of the next open.
-        Source::Rows { damaged: Some(path) } => drop(fs::remove(path)),
-        Source::Rows { damaged: None } => {}
-    }
 }

@@ -7,16 +7,16 @@
 //! old database is read on until the new one is loaded, and nothing is committed while anybody still reads through it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use super::{Source, View, sweep};
+use super::{LiveSegment, Source, View, sweep};
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::items::{Database, Readers, WriteRows};
 use crate::options::Durability;
-use crate::sync::{AtomicU64, Mistake, Mutex, MutexGuard, RwLock, makes};
+use crate::sync::{AtomicU64, Mistake, Mutex, MutexGuard, RwLock, makes, sleep};
 
 /// The next view while a commit prepares it. Its rows are still those of the view before.
 pub(crate) type Draft = View;
@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     writer: Mutex<Writer>,
     next_segment_id: AtomicU64,
     reload: Reload,
+    /// Segments that the manifest names no more and that somebody may still read.
+    doomed: Mutex<Vec<Weak<LiveSegment>>>,
 }
 
 impl Shared {
@@ -56,6 +58,7 @@ impl Shared {
             current: RwLock::new(Some(Arc::new(view))),
             writer: Mutex::new(writer),
             reload,
+            doomed: Mutex::default(),
         }
     }
 
@@ -97,7 +100,7 @@ impl Shared {
         }
         let end = Instant::now() + PATIENCE;
         while writer.former_readers() > 0 && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(1));
+            sleep(Duration::from_millis(1));
         }
         self.check_former(writer)
     }
@@ -116,7 +119,7 @@ impl Shared {
             if let Source::Segment(segment) = &part.source
                 && !named.contains(&segment.path())
             {
-                segment.doom();
+                self.doom(segment);
             }
         }
         // Another file may be written to whoever reads this one.
@@ -137,15 +140,27 @@ impl Shared {
         }
     }
 
+    /// The manifest no longer names the segment: its file goes as soon as nobody reads it.
+    pub(crate) fn doom(&self, segment: &Arc<LiveSegment>) {
+        segment.doom();
+        let mut doomed = self.doomed.lock();
+        doomed.retain(|segment| segment.strong_count() > 0);
+        doomed.push(Arc::downgrade(segment));
+    }
+
     /// Removes what failures may have left. Only where neither a segment nor a row file is being made.
     pub(crate) fn sweep(&self) -> Result<()> {
         if fs::skips_sweep(&self.path) {
             return Ok(());
         }
         let view = self.view()?;
+        let read: Vec<_> = self.doomed.lock().iter().filter_map(Weak::upgrade).collect();
+        let is_read = |path: &Path| read.iter().any(|segment| segment.path() == path);
         let mut unnamed = sweep::old_row_files(&self.path, &view)?;
         sweep::sweep(&self.path, &view, &mut |path| {
-            unnamed.push(path);
+            if !is_read(&path) {
+                unnamed.push(path);
+            }
             Ok(())
         })?;
         // What cannot be removed now is removed later, or when the store is opened.

@@ -11,7 +11,7 @@ pub(crate) mod modelled;
 #[cfg(not(test))]
 mod real {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64};
-    pub(crate) use std::thread::JoinHandle;
+    pub(crate) use std::thread::{JoinHandle, sleep};
 
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 
@@ -35,7 +35,7 @@ mod real {
 use modelled as real;
 
 pub(crate) use real::{
-    AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, RwLock, is_modelled, makes, spawn,
+    AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, RwLock, is_modelled, makes, sleep, spawn,
 };
 
 /// What tests have the code do wrong, to see whether the models notice.

@@ -264,6 +264,11 @@ impl<T> JoinHandle<T> {
     }
 }
 
+/// Waits a while; in a model others go on meanwhile.
+pub(crate) fn sleep(time: Duration) {
+    if is_modelled() { shuttle::thread::yield_now() } else { std::thread::sleep(time) }
+}
+
 /// Starts a thread of this name.
 pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     if is_modelled() {
