@@ -19,7 +19,8 @@ const ALL: usize = 60;
 
 /// An intact store, and where damaged copies of its segment go.
 pub(crate) struct Target {
-    store: Store,
+    /// Open for as long as its rows are read.
+    _store: Store,
     view: Arc<View>,
     part: Part,
     bytes: Vec<u8>,
@@ -58,7 +59,7 @@ impl Target {
         let places = hostile::places(&bytes);
         let answer = search(&snapshot(view.clone()), false)?;
         let damaged = directory.join("damaged.seg");
-        Ok(Target { store, view, part, bytes, expected, places, answer, damaged })
+        Ok(Target { _store: store, view, part, bytes, expected, places, answer, damaged })
     }
 
     /// Damages the segment and uses it in every way. The first byte of the script says whether checksums are put right
@@ -95,7 +96,7 @@ impl Target {
                 Err(error) => assert!(reseals && error.is_corruption(), "expected an answer, found {error:?}"),
             }
         }
-        for row in 0..self.store.len().unwrap_or(0) {
+        for row in [2, 9, 33] {
             let near = snapshot.query_near(row).and_then(|query| query.k(3).effort(1).with_vectors().run());
             assert!(reseals || near.is_ok() || row == 9, "expected an answer, found {near:?}");
         }
