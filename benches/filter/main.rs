@@ -20,13 +20,13 @@ use vectors::{Set, Vectors};
 
 const K: usize = 10;
 /// Queries of each random filter.
-const QUERIES: usize = 200;
+const QUERIES: usize = 100;
 /// Queries that filters are correlated with, each with a field of its own.
 const ANCHORS: usize = 32;
 /// Shares of the items that filters select, one in so many.
 const SELECTED_ONE_IN: [usize; 4] = [2, 10, 100, 1000];
 /// Each query is timed so many times, the three ways in turn.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 fn main() -> understory::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
@@ -55,9 +55,9 @@ pub(crate) fn cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// A filter and the query it is for.
-struct Case<'a> {
-    query: &'a [f32],
+/// A filter, and which query it is for.
+struct Case {
+    query: usize,
     filter: Filter,
 }
 
@@ -65,7 +65,10 @@ fn recall_of(set: &Set) -> understory::Result<()> {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let options = Options::new().metric(set.metric).maintenance(Maintenance::Manual);
     let store = Store::open_with(dir.path().join("a.understory"), options)?;
-    let metadata = metadata(set);
+    let queries = set.queries.len().min(QUERIES.max(ANCHORS));
+    let distances: Vec<Vec<f32>> =
+        (0..queries).map(|query| distances(&set.base, set.queries.row(query), set.metric)).collect();
+    let metadata = metadata(set, &distances);
     let mut batch = Batch::new();
     for (row, metadata) in metadata.iter().enumerate() {
         batch.insert_with(row as u64, set.base.row(row), metadata)?;
@@ -81,35 +84,42 @@ fn recall_of(set: &Set) -> understory::Result<()> {
     for one_in in SELECTED_ONE_IN {
         let (items, selected) = (set.base.len(), set.base.len() / one_in);
         let below = field("random").lt(1000 / one_in as i64);
-        let random = (0..set.queries.len().min(QUERIES))
-            .map(|query| Case { query: set.queries.row(query), filter: below.clone() });
-        report(&store, set, &metadata, "random", one_in, &random.collect::<Vec<_>>())?;
+        let random = (0..set.queries.len().min(QUERIES)).map(|query| Case { query, filter: below.clone() });
+        report(&store, set, &metadata, &distances, "random", one_in, &random.collect::<Vec<_>>())?;
         let anchored = |filter: &dyn Fn(String) -> Filter| {
-            let case = |anchor| Case { query: set.queries.row(anchor), filter: filter(format!("rank{anchor}")) };
+            let case = |anchor| Case { query: anchor, filter: filter(format!("rank{anchor}")) };
             (0..anchors).map(case).collect::<Vec<_>>()
         };
         let near = anchored(&|rank| field(rank).lt(selected as i64));
-        report(&store, set, &metadata, "the nearest", one_in, &near)?;
+        report(&store, set, &metadata, &distances, "the nearest", one_in, &near)?;
         let half = anchored(&|rank| field(rank).lt(2 * selected as i64) & field("half").is(true));
-        report(&store, set, &metadata, "half of the nearest", one_in, &half)?;
+        report(&store, set, &metadata, &distances, "half of the nearest", one_in, &half)?;
         let far = anchored(&|rank| field(rank).ge((items - selected) as i64));
-        report(&store, set, &metadata, "the farthest", one_in, &far)?;
+        report(&store, set, &metadata, &distances, "the farthest", one_in, &far)?;
     }
     let mut counts = BTreeMap::new();
     set.sections.iter().for_each(|section| *counts.entry(section.as_str()).or_insert(0usize) += 1);
     let mut sections: Vec<_> = counts.into_iter().collect();
     sections.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
     for (section, count) in sections.into_iter().step_by(8).take(6) {
-        let cases = (0..set.queries.len().min(QUERIES))
-            .map(|query| Case { query: set.queries.row(query), filter: field("section").eq(section) });
+        let cases =
+            (0..set.queries.len().min(QUERIES)).map(|query| Case { query, filter: field("section").eq(section) });
         let one_in = set.base.len() / count.max(1);
-        report(&store, set, &metadata, &format!("section = {section}"), one_in, &cases.collect::<Vec<_>>())?;
+        report(
+            &store,
+            set,
+            &metadata,
+            &distances,
+            &format!("section = {section}"),
+            one_in,
+            &cases.collect::<Vec<_>>(),
+        )?;
     }
     store.close()
 }
 
 /// A random number below 1000, a coin, the rank of the item's distance from each anchor, the section.
-fn metadata(set: &Set) -> Vec<Metadata> {
+fn metadata(set: &Set, distances: &[Vec<f32>]) -> Vec<Metadata> {
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(7);
     let mut thousandths: Vec<i64> = (0..set.base.len() as i64).map(|item| item % 1000).collect();
     thousandths.shuffle(&mut generator);
@@ -121,8 +131,7 @@ fn metadata(set: &Set) -> Vec<Metadata> {
             metadata.insert("section", section.as_str());
         }
     }
-    for anchor in 0..ANCHORS.min(set.queries.len()) {
-        let distances = distances(&set.base, set.queries.row(anchor), set.metric);
+    for (anchor, distances) in distances.iter().enumerate().take(ANCHORS) {
         let mut order: Vec<usize> = (0..distances.len()).collect();
         order.sort_by(|&a, &b| distances[a].total_cmp(&distances[b]));
         for (rank, item) in order.into_iter().enumerate() {
@@ -152,19 +161,20 @@ fn report(
     store: &Store,
     set: &Set,
     metadata: &[Metadata],
+    distances: &[Vec<f32>],
     name: &str,
     one_in: usize,
-    cases: &[Case<'_>],
+    cases: &[Case],
 ) -> understory::Result<()> {
     let (mut found, mut wanted, mut matches) = (0, 0, 0);
     let (mut scanned, mut measured, mut by_leaves) = (0, 0, 0);
     let mut times = [const { Vec::new() }; 3];
     for case in cases {
-        let plain = || store.query(case.query).map(|query| query.k(K));
+        let plain = || store.query(set.queries.row(case.query)).map(|query| query.k(K));
         let filtered = || plain().map(|query| query.filter(&case.filter));
         let (hits, report) = filtered()?.run_with_report()?;
         let matching = |row: &usize| case.filter.matches(&(*row as u64).into(), &metadata[*row]);
-        let distances = distances(&set.base, case.query, set.metric);
+        let distances = &distances[case.query];
         let mut nearest: Vec<f32> = (0..metadata.len()).filter(matching).map(|row| distances[row]).collect();
         assert_eq!(report.matches as usize, nearest.len(), "matches of {}", case.filter);
         assert_eq!(hits.len(), nearest.len().min(K), "hits of {}", case.filter);
