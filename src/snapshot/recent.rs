@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 /// Values that are kept.
 const KEPT: usize = 4;
@@ -15,7 +15,7 @@ pub(crate) struct Recent<K, V> {
 
 impl<K, V> Default for Recent<K, V> {
     fn default() -> Self {
-        Recent { entries: Mutex::default() }
+        Recent { entries: Mutex::new(Vec::new()) }
     }
 }
 
