@@ -12,6 +12,7 @@ mod leaves;
 mod selected;
 mod selection;
 mod top;
+mod values;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -25,6 +26,7 @@ use selection::{Selection, item_matches, over_sources};
 pub(crate) use selection::{count_matches, matches, unknown_fields};
 pub(crate) use top::Place;
 use top::{Candidate, Ids, Top};
+pub(crate) use values::values;
 
 use crate::code::QueryCode;
 use crate::distance::{Kernels, kernels, prefetch};

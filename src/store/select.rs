@@ -80,15 +80,25 @@ impl Snapshot {
     /// them: the most frequent first, those of one number in the order of values. A list counts for each of its values
     /// once; null, lists and maps are no values; integers and floats of one value are one.
     ///
-    /// Reads the row of each match, and keeps all values in memory.
+    /// Keeps all values in memory. Segments count from their columns; elsewhere, and where a field has no column, this
+    /// reads the row of each match.
     ///
     /// # Errors
     ///
     /// As [`Snapshot::count`].
     pub fn distinct(&self, field: &str, filter: Option<&Filter>) -> Result<Vec<(Value, u64)>> {
-        let mut counts: BTreeMap<Ordered, u64> = BTreeMap::new();
         let everything = Filter::all([]);
-        self.visit_metadata(&self.matching(filter.unwrap_or(&everything))?, &mut |_, metadata| {
+        let filter = filter.unwrap_or(&everything);
+        filter.check()?;
+        let values = search::values(self.view(), &filter.node, field)?;
+        if values.set_aside {
+            self.report_damage();
+        }
+        let mut counts: BTreeMap<Ordered, u64> = BTreeMap::new();
+        for (value, count) in values.counted {
+            *counts.entry(Ordered(value)).or_default() += count;
+        }
+        self.visit_metadata(&values.uncounted, &mut |_, metadata| {
             for value in distinct_scalars(&metadata, field) {
                 *counts.entry(Ordered(value.clone())).or_default() += 1;
             }

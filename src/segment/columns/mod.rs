@@ -7,6 +7,7 @@
 //! `docs/format.md`.
 
 mod check;
+mod counts;
 mod dictionary;
 mod gather;
 mod read;
