@@ -183,13 +183,13 @@ fn an_id_that_is_too_long() {
 }
 
 #[test]
-fn metadata_that_is_no_map_of_scalars_and_lists() {
+fn metadata_that_is_no_map_or_has_lists_of_maps() {
     let (dir, store, model) = three_items(Metric::Cosine);
-    let nested = std::collections::BTreeMap::from([("inner", std::collections::BTreeMap::from([("a", 1)]))]);
+    let in_list = std::collections::BTreeMap::from([("inner", [std::collections::BTreeMap::from([("a", 1)])])]);
     for error in [
         refused(store.insert_with(1, [1.0, 1.0, 1.0], &17)),
         refused(store.insert_with(1, [1.0, 1.0, 1.0], &"text")),
-        refused(store.insert_with(1, [1.0, 1.0, 1.0], &nested)),
+        refused(store.insert_with(1, [1.0, 1.0, 1.0], &in_list)),
         refused(Batch::new().insert_with(1, [1.0, 1.0, 1.0], &vec![1, 2])),
     ] {
         assert!(matches!(error, Error::InvalidMetadata(_)) && error.is_usage(), "{error:?}");
