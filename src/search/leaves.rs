@@ -12,6 +12,10 @@ const PREFETCH_LEAVES: usize = 2;
 /// Records fetched ahead of the one being measured.
 const PREFETCH_RECORDS: usize = 3;
 
+/// Items that are scanned before the first is measured, beside four for each neighbour wanted. While nothing is measured
+/// nothing is ruled out; but the nearest of several leaves rule out more of them than those of the first.
+const OPENING_ITEMS: usize = 128;
+
 /// An item that a scan could not rule out.
 #[derive(Clone, Copy)]
 pub(super) struct Passing {
@@ -52,16 +56,19 @@ impl Search<'_> {
 
     /// Scans leaves, best first, until the effort is spent and there are k candidates, or there are no more leaves.
     ///
-    /// What passes the scan of one leaf is measured after the scan of the next, when its records have been fetched.
+    /// What passes the scans of the first leaves is measured together; what passes that of a later one is measured after
+    /// the scan of the next, when its records have been fetched.
     pub(super) fn scan_leaves(&mut self, scratch: &mut Scratch) -> Result<()> {
         let budget = self.budget();
         let Scratch { query, directory, passing, pending } = scratch;
         directory.rank(self.kernels, query, self.segments, budget)?;
+        passing.clear();
         pending.clear();
+        let mut opening = OPENING_ITEMS.saturating_add(self.request.k.saturating_mul(4));
         let mut rank = 0;
         loop {
             if self.scanned >= budget {
-                self.measure(query, pending)?;
+                self.measure_all(query, passing, pending)?;
                 if self.top.is_full() {
                     return Ok(());
                 }
@@ -71,10 +78,13 @@ impl Search<'_> {
                 prefetch(self.segments[ahead.segment as usize].leaf_bytes(ahead.leaf as usize));
             }
             self.scan_leaf(query, leaf, passing)?;
-            self.measure_pending(query, passing, pending)?;
+            if passing.len() >= opening {
+                opening = 0;
+                self.measure_pending(query, passing, pending)?;
+            }
             rank += 1;
         }
-        self.measure(query, pending)
+        self.measure_all(query, passing, pending)
     }
 
     /// Collects the lanes of a leaf that pass.
@@ -124,33 +134,67 @@ impl Search<'_> {
     ) -> Result<()> {
         self.measure(query, pending)?;
         std::mem::swap(passing, pending);
-        pending.sort_unstable_by(|a, b| a.lower.total_cmp(&b.lower));
-        self.fetch(query, pending);
+        let head = self.head(pending.len());
+        if head < pending.len() {
+            pending.select_nth_unstable_by(head, |a, b| a.lower.total_cmp(&b.lower));
+        }
+        self.sort(query, &mut pending[..head]);
         Ok(())
     }
 
-    /// Fetches the records that are measured first.
-    fn fetch(&self, query: &QueryCode, pending: &[Passing]) {
+    /// Measures what is pending and what passed since.
+    fn measure_all(
+        &mut self,
+        query: &QueryCode,
+        passing: &mut Vec<Passing>,
+        pending: &mut Vec<Passing>,
+    ) -> Result<()> {
+        self.measure_pending(query, passing, pending)?;
+        self.measure(query, pending)
+    }
+
+    /// How many of those pending are sorted and measured first: where they are many, the best of them rule out most of the
+    /// rest, which need not be sorted then.
+    fn head(&self, pending: usize) -> usize {
+        let head = self.request.k.saturating_mul(2);
+        if pending / 2 > head { head } else { pending }
+    }
+
+    /// Brings items in the order of their bounds and fetches the records that are measured first.
+    fn sort(&self, query: &QueryCode, items: &mut [Passing]) {
+        items.sort_unstable_by(|a, b| a.lower.total_cmp(&b.lower));
         let threshold = query.measure(self.top.threshold());
-        for passing in pending.iter().take(PREFETCH_RECORDS).take_while(|passing| passing.lower <= threshold) {
+        for passing in items.iter().take(PREFETCH_RECORDS).take_while(|passing| passing.lower <= threshold) {
             prefetch(self.segments[passing.segment as usize].record_bytes(passing.position));
         }
     }
 
-    /// Measures what is pending, in the order of the bounds, until the bounds alone tell that the rest is too far.
+    /// Measures what is pending, the best of it first, until the bounds alone tell that the rest is too far.
     pub(super) fn measure(&mut self, query: &QueryCode, pending: &mut Vec<Passing>) -> Result<()> {
-        for at in 0..pending.len() {
+        let head = self.head(pending.len());
+        self.measure_sorted(query, &pending[..head])?;
+        if head < pending.len() {
             let threshold = query.measure(self.top.threshold());
-            let Passing { lower, segment, position, found_at } = pending[at];
+            pending.drain(..head);
+            pending.retain(|passing| passing.lower <= threshold);
+            self.sort(query, pending);
+            self.measure_sorted(query, pending)?;
+        }
+        pending.clear();
+        Ok(())
+    }
+
+    fn measure_sorted(&mut self, query: &QueryCode, sorted: &[Passing]) -> Result<()> {
+        for (at, &Passing { lower, segment, position, found_at }) in sorted.iter().enumerate() {
+            let threshold = query.measure(self.top.threshold());
             if lower > threshold {
                 break;
             }
-            if let Some(ahead) = pending.get(at + PREFETCH_RECORDS).filter(|ahead| ahead.lower <= threshold) {
+            if let Some(ahead) = sorted.get(at + PREFETCH_RECORDS).filter(|ahead| ahead.lower <= threshold) {
                 prefetch(self.segments[ahead.segment as usize].record_bytes(ahead.position));
             }
             self.look_at(query, segment, position, found_at)?;
         }
-        pending.clear();
         Ok(())
     }
 
