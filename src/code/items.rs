@@ -3,6 +3,7 @@
 use super::Quantiser;
 use super::kind::CodeKind;
 use super::run::{Centroid, Encoder, Role, assemble, codes_mut, set_factors};
+use super::short;
 use crate::bits;
 use crate::distance::{set_bits, set_bytes};
 use crate::types::Metric;
@@ -22,6 +23,7 @@ pub(crate) struct CodedItem<'v> {
 
 /// Codes items in the way of their metric; holds the room for one code.
 pub(crate) struct ItemEncoder<'q> {
+    metric: Metric,
     kind: CodeKind,
     signs: Encoder,
     /// What bytes are made with.
@@ -31,13 +33,13 @@ pub(crate) struct ItemEncoder<'q> {
 
 impl<'q> ItemEncoder<'q> {
     /// `quantiser` is needed for manhattan, where it makes the codes, and for no other metric.
-    pub(crate) fn new(metric: Metric, padded: usize, quantiser: Option<&'q Quantiser>) -> ItemEncoder<'q> {
-        ItemEncoder {
-            kind: CodeKind::of_items(metric),
-            signs: Encoder::new(metric, padded),
-            quantiser,
-            code: vec![0; padded],
-        }
+    pub(crate) fn new(
+        metric: Metric,
+        kind: CodeKind,
+        padded: usize,
+        quantiser: Option<&'q Quantiser>,
+    ) -> ItemEncoder<'q> {
+        ItemEncoder { metric, kind, signs: Encoder::new(metric, padded), quantiser, code: vec![0; padded] }
     }
 
     /// Sets an empty lane of a block; returns the norm of the residual where there is one.
@@ -49,7 +51,7 @@ impl<'q> ItemEncoder<'q> {
         item: CodedItem<'_>,
     ) -> f32 {
         match (self.kind, self.quantiser) {
-            (CodeKind::Signs, _) => {
+            (CodeKind::Signs | CodeKind::ShortSigns, _) => {
                 return self.signs.encode_lane(Role::Items, block, lane, centroid, item.placed, item.payload);
             }
             (CodeKind::Bits, _) => {
@@ -68,13 +70,18 @@ impl<'q> ItemEncoder<'q> {
         0.0
     }
 
-    /// A whole run of items near a centroid, and the largest norm of a residual.
+    /// A whole run of items near a centroid, and the largest norm of a residual. Short factors need payloads that ascend
+    /// by one from `first`; others do not look at it.
     pub(crate) fn encode_run<'v>(
         &mut self,
         number: u32,
         centroid: &Centroid,
+        first: u32,
         mut items: impl ExactSizeIterator<Item = CodedItem<'v>>,
     ) -> (Vec<u8>, f32) {
+        if self.kind == CodeKind::ShortSigns {
+            return short::encode_run(self.metric, number, centroid, first, items);
+        }
         let count = items.len();
         assemble(self.kind, number, centroid, count, |block, lane| {
             let Some(item) = items.next() else { unreachable!("an item for each lane") };

@@ -1,10 +1,13 @@
 //! The kinds of code, and how large runs of each are.
 
-use crate::distance::{LANES, block_bytes};
+use crate::distance::{LANES, SHORT_FACTORS_BYTES, block_bytes, codes_bytes};
 use crate::types::Metric;
 
 /// Bytes of a run before its centroid.
 pub(super) const RUN_HEADER_BYTES: usize = 64;
+
+/// Runs are as long as a multiple of this, so that each begins with a cache line.
+const RUN_ALIGNMENT: usize = 64;
 
 /// What a code is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +15,8 @@ pub(crate) enum CodeKind {
     /// The signs of a residual in the rotated space.
     #[default]
     Signs,
+    /// The same, with short factors and without payloads, for what is numbered in a row.
+    ShortSigns,
     /// A byte a component, as a [`Quantiser`](super::Quantiser) rounds it.
     Bytes,
     /// The components themselves, which are bits.
@@ -19,7 +24,20 @@ pub(crate) enum CodeKind {
 }
 
 impl CodeKind {
-    /// How the items of a store are coded.
+    /// How the items of a segment of so many trees are coded: those of one tree are numbered as its leaves have them.
+    pub(crate) fn of_segment(metric: Metric, trees: usize) -> CodeKind {
+        match CodeKind::of_items(metric) {
+            CodeKind::Signs if trees == 1 => CodeKind::ShortSigns,
+            kind => kind,
+        }
+    }
+
+    /// The kind of a segment's items that a byte on disk stands for, if it is one for the metric and so many trees.
+    pub(crate) fn from_tag(tag: u8, metric: Metric, trees: usize) -> Option<CodeKind> {
+        [CodeKind::of_items(metric), CodeKind::of_segment(metric, trees)].into_iter().find(|kind| kind.tag() == tag)
+    }
+
+    /// How the items of a store are coded, in the delta.
     pub(crate) fn of_items(metric: Metric) -> CodeKind {
         match metric {
             Metric::Cosine | Metric::Euclidean | Metric::Dot => CodeKind::Signs,
@@ -34,20 +52,26 @@ impl CodeKind {
             CodeKind::Signs => 1,
             CodeKind::Bytes => 2,
             CodeKind::Bits => 3,
+            CodeKind::ShortSigns => 4,
         }
     }
 
     /// Bits of a code of vectors of a padded dimension.
     pub(crate) fn bits(self, padded: usize) -> usize {
         match self {
-            CodeKind::Signs | CodeKind::Bits => padded,
+            CodeKind::Signs | CodeKind::ShortSigns | CodeKind::Bits => padded,
             CodeKind::Bytes => 8 * padded,
         }
     }
 
     /// The bytes of a run of `entries` entries; `None` if no file could hold it.
     pub(crate) fn run_bytes(self, padded: usize, entries: usize) -> Option<usize> {
-        let blocks = entries.div_ceil(LANES).checked_mul(block_bytes(self.bits(padded)))?;
-        blocks.checked_add(RUN_HEADER_BYTES)?.checked_add(padded)
+        let block = match self {
+            CodeKind::ShortSigns => codes_bytes(padded) + SHORT_FACTORS_BYTES,
+            CodeKind::Signs | CodeKind::Bits | CodeKind::Bytes => block_bytes(self.bits(padded)),
+        };
+        let blocks = entries.div_ceil(LANES).checked_mul(block)?;
+        // Without short factors this is a multiple already.
+        blocks.checked_add(RUN_HEADER_BYTES)?.checked_add(padded)?.checked_next_multiple_of(RUN_ALIGNMENT)
     }
 }

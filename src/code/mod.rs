@@ -9,6 +9,7 @@ mod kind;
 mod quantiser;
 mod query;
 mod run;
+mod short;
 #[cfg(test)]
 mod tests;
 

@@ -24,7 +24,7 @@ const FLOAT_ROUNDING: f32 = 1.0 / (1 << 20) as f32;
 #[derive(Default)]
 pub(crate) struct QueryCode {
     metric: Metric,
-    /// How items are coded.
+    /// How items are coded, but for the length of their factors.
     kind: CodeKind,
     error_bound: f32,
     /// The caller's components, for exact distances.
@@ -86,7 +86,7 @@ impl QueryCode {
     /// results are lower bounds of the distance, in the measure of [`Self::measure`].
     pub(crate) fn item_bound(&self, kernels: &Kernels, segment: u32, run: &Run<'_>) -> Bound {
         match self.kind {
-            CodeKind::Signs => self.bound(kernels, run),
+            CodeKind::Signs | CodeKind::ShortSigns => self.bound(kernels, run),
             CodeKind::Bits => Bound { base: 0.0, slack: 0.0, threshold: f32::INFINITY },
             CodeKind::Bytes => {
                 let error = self.quantised.get(segment as usize).map_or(f32::INFINITY, |(_, error)| *error);
@@ -105,7 +105,7 @@ impl QueryCode {
         lower: &mut [f32; LANES],
     ) -> u32 {
         match self.kind {
-            CodeKind::Signs => kernels.scan(block, &self.table, bound, lower),
+            CodeKind::Signs | CodeKind::ShortSigns => kernels.scan(block, &self.table, bound, lower),
             CodeKind::Bits => kernels.scan(block, &self.bit_table, bound, lower),
             CodeKind::Bytes => match self.quantised.get(segment as usize) {
                 Some((code, _)) => kernels.scan_bytes(block, code, bound, lower),

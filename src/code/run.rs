@@ -6,7 +6,7 @@
 use super::kind::{CodeKind, RUN_HEADER_BYTES};
 use crate::bytes::{Malformed, Reader, checksum};
 use crate::code::NO_ENTRY;
-use crate::distance::{Block, LANES, block_bytes, set_code};
+use crate::distance::{Block, FactorScale, LANES, SHORT_FACTORS_BYTES, block_bytes, codes_bytes, set_code};
 use crate::types::Metric;
 
 /// Where the checksum of a run is; it covers everything else.
@@ -58,7 +58,14 @@ impl Centroid {
         &self.values
     }
 
-    #[cfg(test)]
+    pub(super) fn step(&self) -> f32 {
+        self.step
+    }
+
+    pub(super) fn codes(&self) -> &[i8] {
+        &self.codes
+    }
+
     pub(crate) fn squared_norm(&self) -> f32 {
         self.squared_norm
     }
@@ -119,6 +126,8 @@ pub(super) fn assemble(
         blocks: count.div_ceil(LANES) as u32,
         radius,
         number,
+        first: 0,
+        scale: FactorScale::default(),
     };
     header.write(&mut run);
     (run, radius)
@@ -173,15 +182,15 @@ impl Encoder {
 }
 
 /// What the factors of a lane are made of, in float64 so that no square overflows.
-struct ResidualSums {
-    squared: f64,
-    magnitudes: f64,
+pub(super) struct ResidualSums {
+    pub(super) squared: f64,
+    pub(super) magnitudes: f64,
     /// The inner product of the residual's signs and the centroid.
-    signed_centroid: f64,
+    pub(super) signed_centroid: f64,
 }
 
 /// Writes the residual and sums it up. Sixteen sums side by side, so that the loop vectorises; their order is fixed.
-fn subtract(vector: &[f32], centroid: &[f32], residual: &mut [f32]) -> ResidualSums {
+pub(super) fn subtract(vector: &[f32], centroid: &[f32], residual: &mut [f32]) -> ResidualSums {
     const WIDTH: usize = 16;
     let (mut squared, mut magnitudes, mut signed) = ([0f32; WIDTH], [0f32; WIDTH], [0f32; WIDTH]);
     let chunks = vector.chunks_exact(WIDTH).zip(centroid.chunks_exact(WIDTH));
@@ -221,18 +230,21 @@ fn factors(metric: Metric, role: Role, sums: &ResidualSums, padded: usize) -> [f
 
 /// The fixed fields of a run.
 #[derive(Clone, Copy, Debug)]
-struct RunHeader {
-    step: f32,
-    squared_norm: f32,
-    entries: u32,
-    blocks: u32,
-    radius: f32,
-    number: u32,
+pub(super) struct RunHeader {
+    pub(super) step: f32,
+    pub(super) squared_norm: f32,
+    pub(super) entries: u32,
+    pub(super) blocks: u32,
+    pub(super) radius: f32,
+    pub(super) number: u32,
+    /// With short factors: the position of the first entry, and what the factors stand for.
+    pub(super) first: u32,
+    pub(super) scale: FactorScale,
 }
 
 impl RunHeader {
     /// Writes the fields and the checksum into a run that is complete but for them.
-    fn write(&self, run: &mut [u8]) {
+    pub(super) fn write(&self, run: &mut [u8]) {
         let fields = [
             self.step.to_le_bytes(),
             self.squared_norm.to_le_bytes(),
@@ -240,8 +252,13 @@ impl RunHeader {
             self.blocks.to_le_bytes(),
             self.radius.to_le_bytes(),
             self.number.to_le_bytes(),
+            self.first.to_le_bytes(),
+            self.scale.least.to_le_bytes(),
+            self.scale.add.to_le_bytes(),
+            self.scale.mul.to_le_bytes(),
+            self.scale.err.to_le_bytes(),
         ];
-        run[..24].copy_from_slice(fields.as_flattened());
+        run[..44].copy_from_slice(fields.as_flattened());
         let sum = checksum(&[&run[..CHECKSUM_AT], &run[RUN_HEADER_BYTES..]]);
         run[CHECKSUM_AT..RUN_HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
     }
@@ -255,6 +272,8 @@ impl RunHeader {
             blocks: reader.u32()?,
             radius: reader.f32()?,
             number: reader.u32()?,
+            first: reader.u32()?,
+            scale: FactorScale { least: reader.f32()?, add: reader.f32()?, mul: reader.f32()?, err: reader.f32()? },
         })
     }
 }
@@ -266,7 +285,7 @@ pub(crate) struct Run<'a> {
     bytes: &'a [u8],
     centroid: &'a [i8],
     blocks: &'a [u8],
-    code_bits: usize,
+    kind: CodeKind,
 }
 
 impl<'a> Run<'a> {
@@ -287,7 +306,7 @@ impl<'a> Run<'a> {
         if bytemuck::try_cast_slice::<u8, f32>(blocks).is_err() {
             return Err(Malformed { expected: "a run at a multiple of 4".into(), found: "another address".into() });
         }
-        Ok(Run { header, bytes, centroid, blocks, code_bits: kind.bits(padded) })
+        Ok(Run { header, bytes, centroid, blocks, kind })
     }
 
     /// Whether the run is what was written.
@@ -332,8 +351,21 @@ impl<'a> Run<'a> {
     }
 
     pub(crate) fn blocks(&self) -> impl Iterator<Item = Block<'a>> + use<'a> {
-        let code_bits = self.code_bits;
-        self.blocks.chunks_exact(block_bytes(code_bits)).filter_map(move |bytes| Block::new(bytes, code_bits))
+        let (header, bytes, kind) = (self.header, self.blocks, self.kind);
+        let code_bits = kind.bits(self.centroid.len());
+        let codes = codes_bytes(code_bits);
+        let all_codes = header.blocks as usize * codes;
+        (0..header.blocks as usize).filter_map(move |at| match kind {
+            CodeKind::ShortSigns => {
+                let factors = bytes.get(all_codes + at * SHORT_FACTORS_BYTES..)?.get(..SHORT_FACTORS_BYTES)?;
+                let first = header.first.saturating_add((at * LANES) as u32);
+                Block::short(bytes.get(at * codes..(at + 1) * codes)?, factors, header.scale, first)
+            }
+            CodeKind::Signs | CodeKind::Bits | CodeKind::Bytes => {
+                let length = block_bytes(code_bits);
+                Block::new(bytes.get(at * length..(at + 1) * length)?, code_bits)
+            }
+        })
     }
 
     /// The lanes of a block that have an entry. An empty lane can pass a scan whose threshold is infinite.
@@ -345,6 +377,6 @@ impl<'a> Run<'a> {
     /// The payloads of the entries, in the order of lanes.
     pub(crate) fn payloads(&self) -> impl Iterator<Item = u32> + use<'a> {
         let entries = self.header.entries as usize;
-        self.blocks().flat_map(|block| block.payloads()).copied().take(entries)
+        self.blocks().flat_map(|block| block.payloads()).take(entries)
     }
 }

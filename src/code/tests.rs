@@ -8,6 +8,7 @@ use crate::distance::{Block, Bound, LANES, ScanTable, kernels};
 use crate::types::Metric;
 
 mod items;
+mod short;
 
 /// Roughly normal: the sum of twelve uniform numbers.
 fn gaussian(generator: &mut Xoshiro256PlusPlus) -> f32 {
@@ -216,10 +217,11 @@ fn an_item_on_its_centroid_has_finite_factors() {
             let norm = Encoder::new(metric, 64).encode_lane(role, &mut block, 3, &centroid, &centroid, 7);
             assert_eq!(norm, 0.0);
             let block = Block::new(&block, 64).unwrap();
-            assert_eq!((block.add()[3], block.mul()[3], block.payloads()[3]), (0.0, 0.0, 7));
+            let [add, mul, err] = block.factors();
+            assert_eq!((add[3], mul[3], block.payload(3)), (0.0, 0.0, 7));
             let spread = matches!((metric, role), (Metric::Dot, Role::Leaves { .. }));
-            assert_eq!(block.err()[3], if spread { 2.0 * 0.5 / 8.0 } else { 0.0 });
-            assert_eq!((block.add()[2], block.err()[2], block.payloads()[2]), (f32::INFINITY, 0.0, NO_ENTRY));
+            assert_eq!(err[3], if spread { 2.0 * 0.5 / 8.0 } else { 0.0 });
+            assert_eq!((add[2], err[2], block.payload(2)), (f32::INFINITY, 0.0, NO_ENTRY));
         }
     }
 }
@@ -230,7 +232,7 @@ fn a_residual_too_long_for_float32_always_passes() {
     let far = vec![1e19; 64];
     Encoder::new(Metric::Euclidean, 64).encode_lane(Role::Items, &mut block, 0, &[0.0; 64], &far, 1);
     let block = Block::new(&block, 64).unwrap();
-    assert_eq!((block.add()[0], block.mul()[0], block.err()[0]), (f32::MIN, 0.0, 0.0));
+    assert_eq!(block.factors().map(|factor| factor[0]), [f32::MIN, 0.0, 0.0]);
 }
 
 #[test]

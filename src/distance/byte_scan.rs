@@ -32,12 +32,7 @@ pub(super) fn pieces<'a>(
 /// operations and their order are the same.
 #[inline(always)]
 pub(super) fn bounds(block: &Block<'_>, sums: &[i32; LANES], bound: Bound, lower: &mut [f32; LANES]) -> u32 {
-    let (Some(add), Some(mul), Some(err)) =
-        (block.add().first_chunk(), block.mul().first_chunk(), block.err().first_chunk())
-    else {
-        unreachable!("a block has factors for every lane");
-    };
-    let (add, mul, err): (&[f32; LANES], &[f32; LANES], &[f32; LANES]) = (add, mul, err);
+    let [add, mul, err] = block.factors();
     *lower = std::array::from_fn(|lane| {
         let product = mul[lane] * sums[lane] as f32;
         (bound.base + add[lane]) + product - bound.slack * err[lane]

@@ -27,7 +27,10 @@ pub(crate) use byte_scan::set_bytes;
 #[cfg(test)]
 pub(crate) use dispatch::available;
 pub(crate) use dispatch::kernels;
-pub(crate) use scan::{Block, CHUNK_DIMENSIONS, LANES, ScanTable, block_bytes, pad, set_bits, set_code};
+pub(crate) use scan::{
+    Block, CHUNK_DIMENSIONS, FactorScale, LANES, SHORT_FACTORS_BYTES, ScanTable, block_bytes, codes_bytes, pad,
+    set_bits, set_code,
+};
 
 /// One set of kernels. Each function is safe to call because the set exists only where the processor has it.
 pub(crate) struct Kernels {

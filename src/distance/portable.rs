@@ -124,13 +124,14 @@ pub(super) fn scan_with(
     let sums = sums(block.codes(), table.entries(), shuffle);
     let (scale, offset) = (f32x8::splat(table.scale()), f32x8::splat(table.offset()));
     let [base, slack, threshold] = [bound.base, bound.slack, bound.threshold].map(f32x8::splat);
+    let [add, mul, err] = block.factors();
     let mut above = 0;
     for half in 0..LANES / WIDTH {
         let lanes = half * WIDTH..(half + 1) * WIDTH;
         let sum = f32x8::from_i32x8(i32x8::from(&sums[lanes.clone()])).mul_add(scale, offset);
-        let bounds = f32x8::from(&block.add()[lanes.clone()]) + base;
-        let bounds = f32x8::from(&block.mul()[lanes.clone()]).mul_add(sum, bounds);
-        let bounds = bounds - f32x8::from(&block.err()[lanes.clone()]) * slack;
+        let bounds = f32x8::from(&add[lanes.clone()]) + base;
+        let bounds = f32x8::from(&mul[lanes.clone()]).mul_add(sum, bounds);
+        let bounds = bounds - f32x8::from(&err[lanes.clone()]) * slack;
         lower[lanes.clone()].copy_from_slice(bounds.as_array());
         above |= bounds.simd_gt(threshold).to_bitmask() << lanes.start;
     }

@@ -48,10 +48,11 @@ fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LA
             sums[at % LANES] += u32::from(high[group + usize::from(code >> 4)]);
         }
     }
+    let [add, mul, err] = block.factors();
     let mut mask = 0;
     for lane in 0..LANES {
         let sum = table.scale() * sums[lane] as f32 + table.offset();
-        lower[lane] = bound.base + block.add()[lane] + block.mul()[lane] * sum - bound.slack * block.err()[lane];
+        lower[lane] = bound.base + add[lane] + mul[lane] * sum - bound.slack * err[lane];
         let above = lower[lane] > bound.threshold;
         mask |= u32::from(!above) << lane;
     }

@@ -23,32 +23,57 @@ pub(crate) fn pad(dimension: usize) -> usize {
     dimension.next_multiple_of(64)
 }
 
-/// Bytes of a block of codes of `code_bits` bits (the padded dimension, or 8 times that for a byte a dimension): codes,
-/// then `add`, `mul`, `err` (float32) and the lanes' payloads (u32), [`LANES`] each.
-pub(crate) fn block_bytes(code_bits: usize) -> usize {
-    code_bits / CHUNK_DIMENSIONS * CHUNK_BYTES + 4 * 4 * LANES
+/// Bytes of the codes of a block, of `code_bits` bits: the padded dimension, or 8 times that for a byte a dimension.
+pub(crate) fn codes_bytes(code_bits: usize) -> usize {
+    code_bits / CHUNK_DIMENSIONS * CHUNK_BYTES
 }
+
+/// Bytes of a block of codes: codes, then `add`, `mul`, `err` (float32) and the lanes' payloads (u32), [`LANES`] each.
+pub(crate) fn block_bytes(code_bits: usize) -> usize {
+    codes_bytes(code_bits) + 4 * 4 * LANES
+}
+
+/// Bytes of the short factors of a block: `add`, `mul` and `err` (u16), [`LANES`] each.
+pub(crate) const SHORT_FACTORS_BYTES: usize = 3 * 2 * LANES;
 
 /// A block of codes, borrowed from a segment's map or from the delta.
 pub(crate) struct Block<'a> {
     codes: &'a [u8],
-    factors: &'a [f32],
-    payloads: &'a [u32],
+    factors: Factors<'a>,
+}
+
+/// What stands beside the codes.
+enum Factors<'a> {
+    Long { factors: &'a [f32; 3 * LANES], payloads: &'a [u32; LANES] },
+    Short { factors: &'a [u16; 3 * LANES], scale: FactorScale, first: u32 },
+}
+
+/// What short factors stand for: `add` is `least` and so many steps, `mul` is negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct FactorScale {
+    pub(crate) least: f32,
+    pub(crate) add: f32,
+    pub(crate) mul: f32,
+    pub(crate) err: f32,
 }
 
 impl<'a> Block<'a> {
     /// Reads the bytes of a block; `None` if their length or alignment (4) is wrong.
     pub(crate) fn new(bytes: &'a [u8], code_bits: usize) -> Option<Block<'a>> {
-        if bytes.len() != block_bytes(code_bits) {
-            return None;
-        }
-        let (codes, rest) = bytes.split_at(code_bits / CHUNK_DIMENSIONS * CHUNK_BYTES);
-        let (factors, payloads) = rest.split_at(3 * 4 * LANES);
-        Some(Block {
-            codes,
-            factors: bytemuck::try_cast_slice(factors).ok()?,
-            payloads: bytemuck::try_cast_slice(payloads).ok()?,
-        })
+        let (codes, rest) = bytes.split_at_checked(codes_bytes(code_bits))?;
+        let (factors, payloads) = rest.split_at_checked(3 * 4 * LANES)?;
+        let factors = Factors::Long {
+            factors: bytemuck::try_cast_slice(factors).ok()?.try_into().ok()?,
+            payloads: bytemuck::try_cast_slice(payloads).ok()?.try_into().ok()?,
+        };
+        Some(Block { codes, factors })
+    }
+
+    /// Joins codes and short factors, of lanes that stand for `first` and the numbers after it; `None` if their length
+    /// or alignment (2) is wrong.
+    pub(crate) fn short(codes: &'a [u8], factors: &'a [u8], scale: FactorScale, first: u32) -> Option<Block<'a>> {
+        let factors = bytemuck::try_cast_slice(factors).ok()?.try_into().ok()?;
+        Some(Block { codes, factors: Factors::Short { factors, scale, first } })
     }
 
     /// The interleaved codes.
@@ -56,24 +81,37 @@ impl<'a> Block<'a> {
         self.codes
     }
 
-    /// What is added to the base, a lane; infinite for an empty lane.
-    pub(crate) fn add(&self) -> &'a [f32] {
-        &self.factors[..LANES]
+    /// For each lane: what is added to the base, infinite for an empty lane where factors are long; the factor of the
+    /// code's sum, never positive for codes of signs; and the scale of the estimate's error, never negative.
+    #[inline(always)]
+    pub(crate) fn factors(&self) -> [[f32; LANES]; 3] {
+        match &self.factors {
+            Factors::Long { factors, .. } => {
+                [0, 1, 2].map(|which| std::array::from_fn(|lane| factors[which * LANES + lane]))
+            }
+            Factors::Short { factors, scale, .. } => {
+                let factor = |which: usize, lane: usize| f32::from(factors[which * LANES + lane]);
+                [
+                    std::array::from_fn(|lane| scale.least + scale.add * factor(0, lane)),
+                    std::array::from_fn(|lane| -scale.mul * factor(1, lane)),
+                    std::array::from_fn(|lane| scale.err * factor(2, lane)),
+                ]
+            }
+        }
     }
 
-    /// The factor of the code's sum, a lane; never positive for codes of signs.
-    pub(crate) fn mul(&self) -> &'a [f32] {
-        &self.factors[LANES..2 * LANES]
+    /// What a lane stands for: a position, or the number of a run below.
+    #[inline(always)]
+    pub(crate) fn payload(&self, lane: usize) -> u32 {
+        match &self.factors {
+            Factors::Long { payloads, .. } => payloads[lane],
+            Factors::Short { first, .. } => first.saturating_add(lane as u32),
+        }
     }
 
-    /// The scale of the estimate's error, a lane; never negative.
-    pub(crate) fn err(&self) -> &'a [f32] {
-        &self.factors[2 * LANES..]
-    }
-
-    /// What each lane stands for: a position, or the number of a run below.
-    pub(crate) fn payloads(&self) -> &'a [u32] {
-        self.payloads
+    /// What each lane stands for.
+    pub(crate) fn payloads(&self) -> [u32; LANES] {
+        std::array::from_fn(|lane| self.payload(lane))
     }
 }
 

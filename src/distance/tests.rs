@@ -3,7 +3,8 @@
 use super::dispatch::choose;
 use super::scan::CHUNK_BYTES;
 use super::{
-    Block, Bound, Kernels, LANES, ScanTable, available, block_bytes, kernels, pad, prefetch, scalar, set_code,
+    Block, Bound, FactorScale, Kernels, LANES, SHORT_FACTORS_BYTES, ScanTable, available, block_bytes, kernels, pad,
+    prefetch, scalar, set_code,
 };
 
 mod items;
@@ -183,26 +184,35 @@ fn bounds_of_scans_match_float64() {
     for padded in PADDED {
         for _ in 0..10 {
             let words = block_of(&mut numbers, padded);
-            let block = Block::new(bytemuck::cast_slice(&words), padded).expect("a block");
-            let mut table = ScanTable::default();
-            table.fill(&numbers.floats(padded));
-            let bound = Bound { base: numbers.float() * 9.0, slack: 1.5, threshold: 0.0 };
-            let (scale, offset) = (f64::from(table.scale()), f64::from(table.offset()));
-            for set in available() {
-                let mut lower = [0.0; LANES];
-                set.scan(&block, &table, bound, &mut lower);
-                for (lane, got) in lower.into_iter().enumerate() {
-                    let sum = integer_sum(block.codes(), table.entries(), lane) as f64;
-                    let add = f64::from(block.add()[lane]) + f64::from(bound.base);
-                    let (mul, err) = (f64::from(block.mul()[lane]), f64::from(block.err()[lane]) * 1.5);
-                    let exact = add + mul * (scale * sum + offset) - err;
-                    let magnitude = f64::from(bound.base.abs() + block.add()[lane])
-                        + mul.abs() * (scale * sum + offset.abs())
-                        + err;
-                    let off = (f64::from(got) - exact).abs();
-                    assert!(off <= 4.0 * f64::from(f32::EPSILON) * magnitude, "{} {padded} {lane}", set.name);
-                }
-            }
+            let long = Block::new(bytemuck::cast_slice(&words), padded).expect("a block");
+            bounds_match_float64(&long, padded, &mut numbers);
+            let shorts: Vec<u16> = (0..SHORT_FACTORS_BYTES / 2).map(|_| numbers.next() as u16).collect();
+            let scale = FactorScale { least: -3.0, add: 0.001, mul: 1e-5, err: 2e-6 };
+            let short = Block::short(long.codes(), bytemuck::cast_slice(&shorts), scale, 7).expect("a block");
+            assert_eq!(short.payload(15), 22);
+            bounds_match_float64(&short, padded, &mut numbers);
+        }
+    }
+}
+
+/// Every set scans a block as float64 does, but for rounding.
+fn bounds_match_float64(block: &Block<'_>, padded: usize, numbers: &mut Numbers) {
+    let mut table = ScanTable::default();
+    table.fill(&numbers.floats(padded));
+    let bound = Bound { base: numbers.float() * 9.0, slack: 1.5, threshold: 0.0 };
+    let (scale, offset) = (f64::from(table.scale()), f64::from(table.offset()));
+    let factors = block.factors();
+    for set in available() {
+        let mut lower = [0.0; LANES];
+        set.scan(block, &table, bound, &mut lower);
+        for (lane, got) in lower.into_iter().enumerate() {
+            let sum = integer_sum(block.codes(), table.entries(), lane) as f64;
+            let [add, mul, err] = factors.map(|factor| f64::from(factor[lane]));
+            let exact = add + f64::from(bound.base) + mul * (scale * sum + offset) - 1.5 * err;
+            let magnitude =
+                f64::from(bound.base.abs()) + add.abs() + mul.abs() * (scale * sum + offset.abs()) + 1.5 * err;
+            let off = (f64::from(got) - exact).abs();
+            assert!(off <= 4.0 * f64::from(f32::EPSILON) * magnitude, "{} {padded} {lane}", set.name);
         }
     }
 }

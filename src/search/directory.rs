@@ -116,7 +116,7 @@ impl Directory {
             for (block, first) in run.blocks().zip((0..).step_by(LANES)) {
                 kernels.scan(&block, query.table(), bound, &mut scores);
                 let entries = run.entries() as usize - first;
-                for (&score, &leaf) in scores.iter().zip(block.payloads()).take(entries) {
+                for (&score, leaf) in scores.iter().zip(block.payloads()).take(entries) {
                     self.keys.push(u64::from(ascending_bits(score)) << 32 | self.leaves.len() as u64);
                     self.leaves.push(RankedLeaf { segment, leaf });
                 }

@@ -41,7 +41,7 @@ impl Search<'_> {
             while mask != 0 {
                 let lane = mask.trailing_zeros() as usize;
                 mask &= mask - 1;
-                let place = block.payloads()[lane];
+                let place = block.payload(lane);
                 if place == NO_ENTRY {
                     continue;
                 }
@@ -121,7 +121,7 @@ impl Search<'_> {
             mask &= mask - 1;
             // What is not a number must not be skipped.
             let lower = if lower[lane].is_nan() { f32::NEG_INFINITY } else { lower[lane] };
-            pass(lower, block.payloads()[lane]);
+            pass(lower, block.payload(lane));
         }
     }
 

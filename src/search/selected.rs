@@ -12,7 +12,7 @@ use super::leaves::Passing;
 use super::{Place, Plan, Reach, Scratch, Search, Selection, guarded, item_matches};
 use crate::bitmap::Bitmap;
 use crate::code::{NO_ENTRY, QueryCode};
-use crate::distance::{LANES, prefetch};
+use crate::distance::{Block, LANES, prefetch};
 use crate::error::Result;
 use crate::filter::Node;
 use crate::vector::Components;
@@ -272,7 +272,7 @@ impl Search<'_> {
         let mut bound = query.item_bound(self.kernels, segment, &run);
         bound.threshold = query.measure(self.top.threshold());
         for (at, block) in run.blocks().enumerate() {
-            let lanes = run.lanes(at) & selected_lanes(selected, leaf.positions.as_ref(), at, block.payloads());
+            let lanes = run.lanes(at) & selected_lanes(selected, leaf.positions.as_ref(), at, &block);
             if lanes != 0 {
                 self.scan_block(query, segment, &block, bound, lanes, &mut pass);
                 self.scanned += u64::from(lanes.count_ones());
@@ -303,7 +303,7 @@ impl Search<'_> {
             let near = query.scan_items(self.kernels, 0, &block, bound, &mut lower);
             let mut mask = if exact { LANE_MASK } else { near };
             while mask != 0 {
-                let place = block.payloads()[mask.trailing_zeros() as usize];
+                let place = block.payload(mask.trailing_zeros() as usize);
                 mask &= mask - 1;
                 if place == NO_ENTRY {
                     continue;
@@ -334,12 +334,12 @@ fn selected_in<'s>(selected: &'s Bitmap, positions: &Range<u32>) -> impl Iterato
 }
 
 /// The lanes of a leaf's block whose items are selected.
-fn selected_lanes(selected: &Bitmap, positions: Option<&Range<u32>>, block: usize, payloads: &[u32]) -> u32 {
+fn selected_lanes(selected: &Bitmap, positions: Option<&Range<u32>>, at: usize, block: &Block<'_>) -> u32 {
     match positions {
-        Some(positions) => selected.bits_from(positions.start as usize + block * LANES) as u32 & LANE_MASK,
+        Some(positions) => selected.bits_from(positions.start as usize + at * LANES) as u32 & LANE_MASK,
         None => {
-            let bits = payloads.iter().enumerate().filter(|&(_, &position)| selected.contains(position as usize));
-            bits.map(|(lane, _)| 1 << lane).sum()
+            let lanes = (0..LANES).filter(|&lane| selected.contains(block.payload(lane) as usize));
+            lanes.map(|lane| 1 << lane).sum()
         }
     }
 }

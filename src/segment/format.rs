@@ -79,6 +79,8 @@ pub(super) struct Header {
     pub(super) range: SequenceRange,
     pub(super) dimension: u32,
     pub(super) metric: Metric,
+    /// How the items are coded.
+    pub(super) code: CodeKind,
     pub(super) trees: u32,
     pub(super) items: u64,
     pub(super) leaves: u32,
@@ -101,7 +103,7 @@ impl Header {
             &self.range.end.to_le_bytes(),
             &self.dimension.to_le_bytes(),
             &padded.to_le_bytes(),
-            &[self.metric.tag(), element(self.metric), CodeKind::of_items(self.metric).tag(), LANES as u8],
+            &[self.metric.tag(), element(self.metric), self.code.tag(), LANES as u8],
             &self.trees.to_le_bytes(),
             &self.items.to_le_bytes(),
             &self.leaves.to_le_bytes(),
@@ -129,8 +131,12 @@ impl Header {
         expect("padded dimension", &(pad(dimension as usize) as u32), &reader.u32()?)?;
         let tag = reader.u8()?;
         let metric = Metric::from_tag(tag).ok_or_else(|| malformed("a metric", format!("{tag}")))?;
-        let forms = [element(metric), CodeKind::of_items(metric).tag(), LANES as u8];
-        expect("element type, code and lanes", &forms[..], reader.take(3)?)?;
+        expect("element type", &element(metric), &reader.u8()?)?;
+        let code = reader.u8()?;
+        expect("lanes", &(LANES as u8), &reader.u8()?)?;
+        let trees = reader.u32()?;
+        let code = CodeKind::from_tag(code, metric, trees as usize)
+            .ok_or_else(|| malformed(format!("a code of {metric:?} in {trees} trees"), format!("{code}")))?;
         Ok(Header {
             uuid,
             id,
@@ -138,7 +144,8 @@ impl Header {
             range,
             dimension,
             metric,
-            trees: reader.u32()?,
+            code,
+            trees,
             items: reader.u64()?,
             leaves: reader.u32()?,
             groups: reader.u32()?,

@@ -72,15 +72,17 @@ pub(super) fn lay_out(
     progress.begin(phase)?;
     let quantised = CodeKind::of_items(frame.metric()) == CodeKind::Bytes;
     let quantiser = quantised.then(|| Quantiser::fit(&rows.vectors, frame.dimension()));
-    let new_encoder = || ItemEncoder::new(frame.metric(), frame.padded(), quantiser.as_ref());
+    let kind = CodeKind::of_segment(frame.metric(), forest.len());
+    let new_encoder = || ItemEncoder::new(frame.metric(), kind, frame.padded(), quantiser.as_ref());
     let encode_leaf = |encoder: &mut ItemEncoder<'_>, (number, &leaf): (usize, &u32)| {
         let items = leaves[leaf as usize].1;
+        let first = items.first().map_or(0, |&row| position_of[row as usize]);
         let entries = items.iter().map(|&row| CodedItem {
             vector: rows.vector(row as usize, frame.dimension()),
             placed: points.get(row),
             payload: position_of[row as usize],
         });
-        let (bytes, radius) = encoder.encode_run(number as u32, &centroids[leaf as usize], entries);
+        let (bytes, radius) = encoder.encode_run(number as u32, &centroids[leaf as usize], first, entries);
         (EncodedRun { bytes, entries: items.len() }, radius)
     };
     let encoded: Vec<(EncodedRun, f32)> =

@@ -134,7 +134,7 @@ impl Segment {
 
     /// How the lanes of groups' or leaves' runs are coded.
     pub(super) fn code_kind(&self, runs: Kind) -> CodeKind {
-        if runs == Kind::Groups { CodeKind::Signs } else { CodeKind::of_items(self.header.metric) }
+        if runs == Kind::Groups { CodeKind::Signs } else { self.header.code }
     }
 
     /// A group's run, whose lanes are leaves. Checked when the segment was opened.

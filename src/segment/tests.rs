@@ -148,9 +148,7 @@ fn read_everything(segment: &Segment) -> Result<Vec<u8>> {
         answers.extend(run.payloads().flat_map(u32::to_le_bytes));
         for block in run.blocks() {
             answers.extend_from_slice(block.codes());
-            answers.extend(
-                [block.add(), block.mul(), block.err()].concat().iter().flat_map(|value| value.to_le_bytes()),
-            );
+            answers.extend(block.factors().concat().iter().flat_map(|value| value.to_le_bytes()));
         }
         answers.extend(segment.leaf_items(leaf).to_le_bytes());
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::bits;
 use crate::bytes::{checksum, put_floats};
-use crate::code::Frame;
+use crate::code::{CodeKind, Frame};
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::segment::columns;
@@ -83,6 +83,7 @@ fn header(frame: &Frame, rows: &SegmentRows, spec: &SegmentSpec, image: &Image) 
         range: spec.range,
         dimension: frame.dimension() as u32,
         metric: frame.metric(),
+        code: CodeKind::of_segment(frame.metric(), spec.options.trees.max(1)),
         trees: spec.options.trees.max(1) as u32,
         items: rows.len() as u64,
         leaves: image.leaves.len() as u32,

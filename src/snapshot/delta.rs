@@ -76,8 +76,8 @@ impl Delta {
                 frame.place(&item.vector, item.inverse_norm, &mut placed);
                 let origin = vec![0.0; frame.padded()];
                 let coded = CodedItem { vector: &item.vector, placed: &placed, payload: self.len as u32 };
-                let bytes = bytemuck::cast_slice_mut(&mut block.words);
-                ItemEncoder::new(frame.metric(), frame.padded(), None).encode_lane(bytes, lane, &origin, coded);
+                let (bytes, kind) = (bytemuck::cast_slice_mut(&mut block.words), CodeKind::of_items(frame.metric()));
+                ItemEncoder::new(frame.metric(), kind, frame.padded(), None).encode_lane(bytes, lane, &origin, coded);
             }
             self.bytes += item.bytes() + block_bytes(frame.padded()) / LANES;
             block.items.push(item);

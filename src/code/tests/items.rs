@@ -12,10 +12,10 @@ fn scan_items(metric: Metric, items: &[Vec<f32>], query: &[f32]) -> Vec<(f32, f3
     if let Some(quantiser) = &quantiser {
         assert_eq!(Quantiser::decode(&quantiser.encode(), dimension).as_ref(), Ok(quantiser));
     }
-    let mut encoder = ItemEncoder::new(metric, frame.padded(), quantiser.as_ref());
+    let mut encoder = ItemEncoder::new(metric, CodeKind::of_items(metric), frame.padded(), quantiser.as_ref());
     let coded =
         items.iter().zip(0..items.len() as u32).map(|(vector, payload)| CodedItem { vector, placed: &[], payload });
-    let (bytes, radius) = encoder.encode_run(4, &Centroid::zero(frame.padded()), coded);
+    let (bytes, radius) = encoder.encode_run(4, &Centroid::zero(frame.padded()), 0, coded);
     let kind = CodeKind::of_items(metric);
     let run = Run::parse(&bytes, kind, frame.padded()).unwrap();
     assert!(run.is_intact() && radius == 0.0);

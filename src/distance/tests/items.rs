@@ -67,10 +67,11 @@ fn scans_of_bytes_sum_each_lane_exactly_and_alike_on_every_set() {
             let words = block_of_bytes(&mut numbers, &lanes);
             let block = Block::new(bytemuck::cast_slice(&words), 8 * padded).expect("a block");
             let bound = Bound { base: -0.25, slack: 1.5, threshold: -50.0 * padded as f32 };
+            let [add, mul, err] = block.factors();
             let expected: Vec<f32> = (0..LANES)
                 .map(|lane| {
                     let sum: u32 = lanes[lane].iter().zip(&query).map(|(&a, &b)| u32::from(a.abs_diff(b))).sum();
-                    (bound.base + block.add()[lane]) + block.mul()[lane] * sum as f32 - 1.5 * block.err()[lane]
+                    (bound.base + add[lane]) + mul[lane] * sum as f32 - 1.5 * err[lane]
                 })
                 .collect();
             let passing = (0..LANES).map(|lane| u32::from(expected[lane] <= bound.threshold) << lane).sum::<u32>();

@@ -123,11 +123,12 @@ pub(super) mod vectors {
         let sums = sums(block.codes(), table.entries());
         let (scale, offset) = (_mm256_set1_ps(table.scale()), _mm256_set1_ps(table.offset()));
         let (base, slack) = (_mm256_set1_ps(bound.base), _mm256_set1_ps(bound.slack));
-        let factors = |values: &[f32]| -> [__m256; 2] {
+        let halves = |values: [f32; LANES]| -> [__m256; 2] {
             let halves = values.as_chunks::<WIDTH>().0;
             [load(&halves[0]), load(&halves[1])]
         };
-        let (add, mul, err) = (factors(block.add()), factors(block.mul()), factors(block.err()));
+        let [add, mul, err] = block.factors();
+        let (add, mul, err) = (halves(add), halves(mul), halves(err));
         let mut above = 0;
         for (half, out) in lower.as_chunks_mut::<WIDTH>().0.iter_mut().enumerate() {
             let sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[half]), scale, offset);

@@ -117,8 +117,8 @@ mod vectors {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
     pub(super) fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32 {
         let sums = sums(block.codes(), table.entries());
-        let factor = |values: &[f32]| load(&values.as_chunks::<LANES>().0[0]);
-        let (add, mul, err) = (factor(block.add()), factor(block.mul()), factor(block.err()));
+        let [add, mul, err] = block.factors();
+        let (add, mul, err) = (load(&add), load(&mul), load(&err));
         let (scale, offset) = (_mm512_set1_ps(table.scale()), _mm512_set1_ps(table.offset()));
         let sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), scale, offset);
         let bounds = _mm512_fmadd_ps(sum, mul, _mm512_add_ps(add, _mm512_set1_ps(bound.base)));

@@ -269,9 +269,10 @@ fn numbers_out_of_bounds_are_errors_though_checksums_hold() {
     };
     assert!(change(Kind::Groups, payloads, 1000).unwrap_err().is_corruption());
     assert!(change(Kind::LeafTable, 12, 0).unwrap_err().is_corruption());
-    let segment = change(Kind::Leaves, payloads, 40).unwrap();
+    let first = 24;
+    let segment = change(Kind::Leaves, first, 40).unwrap();
     assert!(segment.leaf(0).unwrap_err().is_corruption());
-    let segment = change(Kind::Leaves, payloads, 39).unwrap();
+    let segment = change(Kind::Leaves, first, 1).unwrap();
     assert!(segment.leaf(0).unwrap_err().is_corruption() && segment.verify().unwrap_err().is_corruption());
     let segment = change(Kind::SequenceOrder, 8 * 40, 40).unwrap();
     assert_eq!(segment.position_of(10).unwrap(), Some(40));

@@ -1,0 +1,121 @@
+//! Runs with short factors: of signs, for items that are numbered in a row.
+//!
+//! The factors of a lane take 6 bytes where the others take 16, of which a scan of 128 dimensions, and of 16 bytes of code,
+//! feels most. What rounding takes is given to the error, so that the bound stays one; section 2 of `docs/format.md`.
+
+use super::items::CodedItem;
+use super::kind::{CodeKind, RUN_HEADER_BYTES};
+use super::run::{Centroid, ResidualSums, RunHeader, subtract};
+use crate::distance::{FactorScale, LANES, SHORT_FACTORS_BYTES, codes_bytes, set_code};
+use crate::types::Metric;
+
+/// The number of steps from the least to the most.
+const STEPS: f64 = 65_535.0;
+
+/// A run of items whose payloads are `first` and the numbers after it, and the largest norm of a residual.
+pub(super) fn encode_run<'v>(
+    metric: Metric,
+    number: u32,
+    centroid: &Centroid,
+    first: u32,
+    items: impl ExactSizeIterator<Item = CodedItem<'v>>,
+) -> (Vec<u8>, f32) {
+    let (padded, count) = (centroid.values().len(), items.len());
+    let blocks = count.div_ceil(LANES);
+    let mut run = vec![0; CodeKind::ShortSigns.run_bytes(padded, count).unwrap_or(0)];
+    let (head, body) = run.split_at_mut(RUN_HEADER_BYTES + padded);
+    for (byte, code) in head[RUN_HEADER_BYTES..].iter_mut().zip(centroid.codes()) {
+        *byte = code.to_le_bytes()[0];
+    }
+    let (codes, factors) = body.split_at_mut(blocks * codes_bytes(padded));
+    let mut residual = vec![0.0; padded];
+    let mut sums = Vec::with_capacity(count);
+    for (at, item) in items.enumerate() {
+        debug_assert_eq!(item.payload as usize, first as usize + at, "items numbered in a row");
+        sums.push(subtract(item.placed, centroid.values(), &mut residual));
+        let block = &mut codes[at / LANES * codes_bytes(padded)..][..codes_bytes(padded)];
+        set_code(block, at % LANES, &residual);
+    }
+    let radius = sums.iter().fold(0f32, |radius, sums| radius.max(sums.squared.sqrt() as f32));
+    let scale = put_factors(metric, &sums, padded, factors);
+    let header = RunHeader {
+        step: centroid.step(),
+        squared_norm: centroid.squared_norm(),
+        entries: count as u32,
+        blocks: blocks as u32,
+        radius,
+        number,
+        first,
+        scale,
+    };
+    header.write(&mut run);
+    (run, radius)
+}
+
+/// Writes the factors of all entries, and returns what they stand for.
+fn put_factors(metric: Metric, sums: &[ResidualSums], padded: usize, factors: &mut [u8]) -> FactorScale {
+    let p = padded as f64;
+    let unit = if metric == Metric::Dot { 1.0 } else { 2.0 };
+    let ks: Vec<f64> =
+        sums.iter().map(|sums| if sums.magnitudes > 0.0 { sums.squared / sums.magnitudes } else { 0.0 }).collect();
+    let mul_step = (unit * most(&ks) / STEPS) as f32;
+    let short_ks: Vec<u16> = ks.iter().map(|k| steps(unit * k, mul_step).round() as u16).collect();
+    let (mut adds, mut errs) = (Vec::with_capacity(sums.len()), Vec::with_capacity(sums.len()));
+    for ((sums, &k), &short) in sums.iter().zip(&ks).zip(&short_ks) {
+        let rounded = f64::from(mul_step * f32::from(short)) / unit;
+        let error = ((k * k * p - sums.squared).max(0.0) / (p - 1.0)).sqrt();
+        errs.push(unit * (error + (rounded - k).abs() * p.sqrt()));
+        adds.push(if metric == Metric::Dot { 0.0 } else { sums.squared + 2.0 * rounded * sums.signed_centroid });
+    }
+    let least = adds.iter().copied().fold(f64::INFINITY, f64::min);
+    let range = most(&adds) - least;
+    let scale = FactorScale {
+        least: (least as f32).next_down(),
+        add: ((range / STEPS) as f32).next_up(),
+        mul: mul_step,
+        // One step is left for rounding up.
+        err: (most(&errs) / (STEPS - 1.0)) as f32,
+    };
+    if ![scale.least, scale.add * STEPS as f32, scale.mul * STEPS as f32, scale.err * STEPS as f32]
+        .iter()
+        .all(|value| value.is_finite())
+    {
+        // A residual is too long for float32: every lane passes, and the distances are computed.
+        return FactorScale { least: f32::MIN, ..FactorScale::default() };
+    }
+    for (at, ((&add, &mul), &err)) in adds.iter().zip(&short_ks).zip(&errs).enumerate() {
+        let lane = &mut factors[at / LANES * SHORT_FACTORS_BYTES..][..SHORT_FACTORS_BYTES];
+        let short = [round_down(add, scale), mul, round_up(err, scale.err)];
+        for (which, value) in short.into_iter().enumerate() {
+            lane[2 * (which * LANES + at % LANES)..][..2].copy_from_slice(&value.to_le_bytes());
+        }
+    }
+    scale
+}
+
+fn most(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// How many steps make a value; 0 where there is no step.
+fn steps(value: f64, step: f32) -> f64 {
+    if step > 0.0 { (value / f64::from(step)).clamp(0.0, STEPS) } else { 0.0 }
+}
+
+/// The most steps that stand for `add` or less, as a scan computes it.
+fn round_down(add: f64, scale: FactorScale) -> u16 {
+    let mut short = steps(add - f64::from(scale.least), scale.add).floor() as u16;
+    while short > 0 && f64::from(scale.least + scale.add * f32::from(short)) > add {
+        short -= 1;
+    }
+    short
+}
+
+/// The fewest steps that stand for `err` or more.
+fn round_up(err: f64, step: f32) -> u16 {
+    let mut short = steps(err, step).ceil() as u16;
+    while short < u16::MAX && f64::from(step * f32::from(short)) < err {
+        short += 1;
+    }
+    short
+}
