@@ -60,11 +60,13 @@ pub(crate) struct SegmentOptions {
     pub(crate) trees: usize,
     pub(crate) leaf_items: usize,
     pub(crate) refinements: usize,
+    /// Bytes of vectors that a build holds in memory at most.
+    pub(crate) memory: usize,
 }
 
 impl Default for SegmentOptions {
     fn default() -> Self {
-        SegmentOptions { trees: 1, leaf_items: 48, refinements: 2 }
+        SegmentOptions { trees: 1, leaf_items: 48, refinements: 2, memory: usize::MAX }
     }
 }
 
@@ -146,6 +148,20 @@ impl Options {
     #[must_use]
     pub fn maintenance(mut self, maintenance: Maintenance) -> Options {
         self.maintenance = maintenance;
+        self
+    }
+
+    /// Bytes of vectors that a flush or a compaction holds in memory at most. Default: no bound; a build then holds
+    /// each vector twice, as given and as coded, which is 8 bytes a component (3 GB for a million items of dimension
+    /// 384).
+    ///
+    /// What goes beyond it is in temporary files in the store's directory, of the size that is saved; the build reads
+    /// them through maps, so it stays quick while the system has memory to spare for its page cache. The built bytes
+    /// do not depend on it. Not bounded by it: ids, metadata and codes, together a tenth to a third of one copy
+    /// of the vectors.
+    #[must_use]
+    pub fn build_memory(mut self, bytes: usize) -> Options {
+        self.segment.memory = bytes;
         self
     }
 

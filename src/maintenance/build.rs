@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Maintainer;
@@ -15,7 +16,7 @@ use crate::code::Frame;
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::options::Durability;
-use crate::segment::{self, Expected, SegmentRows, SegmentSpec};
+use crate::segment::{self, Expected, FloatsWriter, Placement, SegmentRows, SegmentSpec};
 use crate::snapshot::{Draft, LiveSegment, ManifestRow, Part, Source, State, View, segment_path, segments_dir};
 use crate::types::SequenceRange;
 
@@ -26,19 +27,34 @@ struct Gathered {
     dead_in_blocks: HashSet<u64>,
 }
 
+/// What a segment to be built is called.
+struct SegmentName {
+    id: u64,
+    nonce: u64,
+    path: PathBuf,
+}
+
 impl Maintainer {
     /// Builds and publishes the plan's segment. Bytes of live rows in it.
     pub(super) fn build(&self, view: &View, plan: &Plan, progress: &(dyn Fn(f32) -> bool + Sync)) -> Result<()> {
         let Some(old_frame) = view.frame.clone() else { return Ok(()) };
         let range = planned_range(view, plan);
-        let gathered = gather(view, range)?;
+        let name = self.next_name();
+        let placement = Placement::of(planned_items(view, plan), &old_frame, self.options.segment.memory);
+        let spilled = name.path.with_extension("given.tmp");
+        let gathered = gather(view, range, placement.spills_given.then_some(&*spilled))?;
         let frame = settle_frame(view, &old_frame, &gathered.rows);
         let built = if gathered.rows.len() == 0 {
             None
         } else {
-            Some(self.write_segment(view, &frame, range, &gathered.rows, progress)?)
+            Some(self.write_segment(view, &frame, range, name, &gathered.rows, progress)?)
         };
         self.publish(view, range, frame, built, &gathered.dead_in_blocks)
+    }
+
+    fn next_name(&self) -> SegmentName {
+        let (id, nonce) = (self.shared.reserve_segment_id(), rand::random());
+        SegmentName { id, nonce, path: segment_path(self.shared.path(), id, nonce) }
     }
 
     fn write_segment(
@@ -46,11 +62,10 @@ impl Maintainer {
         view: &View,
         frame: &Frame,
         range: SequenceRange,
+        SegmentName { id, nonce, path: name }: SegmentName,
         rows: &SegmentRows,
         progress: &(dyn Fn(f32) -> bool + Sync),
     ) -> Result<(Part, ManifestRow)> {
-        let (id, nonce) = (self.shared.reserve_segment_id(), rand::random());
-        let name = segment_path(self.shared.path(), id, nonce);
         let temporary = name.with_extension("tmp");
         let spec = SegmentSpec {
             uuid: view.store.uuid,
@@ -168,7 +183,16 @@ fn planned_range(view: &View, plan: &Plan) -> SequenceRange {
     SequenceRange { start, end }
 }
 
-fn gather(view: &View, range: SequenceRange) -> Result<Gathered> {
+/// About how many items the planned segment has.
+fn planned_items(view: &View, plan: &Plan) -> u64 {
+    let live = |part: &Part| part.items.saturating_sub(part.dead);
+    let delta = if plan.delta { view.delta.len() as u64 } else { 0 };
+    delta + view.parts[plan.parts.clone()].iter().map(live).sum::<u64>()
+}
+
+/// Reads the rows; with a path, their vectors go to a temporary file there.
+fn gather(view: &View, range: SequenceRange, spilled: Option<&Path>) -> Result<Gathered> {
+    let mut vectors = FloatsWriter::new(spilled)?;
     let mut rows = SegmentRows::default();
     let mut dead_in_blocks = HashSet::new();
     let mut vector = Vec::new();
@@ -177,13 +201,14 @@ fn gather(view: &View, range: SequenceRange) -> Result<Gathered> {
             dead_in_blocks.insert(row.sequence);
         } else {
             view.read_vector(&row, &mut vector)?;
-            rows.vectors.extend_from_slice(&vector);
+            vectors.push(&vector)?;
             rows.sequences.push(row.sequence);
             rows.ids.push(row.id);
             rows.fields.push(row.metadata);
         }
         Ok(ControlFlow::Continue(()))
     })?;
+    rows.vectors = vectors.finish()?;
     Ok(Gathered { rows, dead_in_blocks })
 }
 

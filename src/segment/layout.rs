@@ -1,9 +1,12 @@
 //! From rows to the codes of a segment: leaves of all trees, their groups, positions, encoded runs.
 
+use std::path::Path;
+
 use rayon::prelude::*;
 
 use crate::code::{Centroid, CodeKind, CodedItem, Encoder, Frame, ItemEncoder, Quantiser, Role};
 use crate::error::Result;
+use crate::segment::floats::FloatsWriter;
 use crate::segment::forest::{Partition, grow};
 use crate::segment::progress::{Phase, Progress};
 use crate::segment::refine::{directory, refine};
@@ -13,6 +16,8 @@ use crate::segment::{SegmentSpec, refused};
 
 /// Rows placed together by one thread.
 const PLACED_ROWS: usize = 256;
+/// Rows placed before they are written to a temporary file.
+const SPILLED_ROWS: usize = 16 * PLACED_ROWS;
 /// A leaf may grow, in a pass, to this many times the items of a leaf.
 const OVERFULL: usize = 2;
 /// The parts of the whole at which the phases end: placing, growing and refining, encoding.
@@ -40,14 +45,15 @@ pub(super) struct Image {
     pub(super) quantiser: Option<Quantiser>,
 }
 
-/// Places, grows, refines, groups and encodes.
+/// Places, grows, refines, groups and encodes; with a path, the placed vectors are in a temporary file there.
 pub(super) fn lay_out(
     frame: &Frame,
     rows: &SegmentRows,
     spec: &SegmentSpec,
+    spilled: Option<&Path>,
     progress: &Progress<'_>,
 ) -> Result<Image> {
-    let (points, inverse_norms) = place(frame, rows, progress)?;
+    let (points, inverse_norms) = place(frame, rows, spilled, progress)?;
     let forest = (0..spec.options.trees.max(1))
         .map(|tree| grow_tree(&points, spec, tree, progress))
         .collect::<Result<Vec<_>>>()?;
@@ -59,7 +65,7 @@ pub(super) fn lay_out(
     progress.begin(Phase { start: GROWN, end: GROWN, units: 1 })?;
     let centroids: Vec<Centroid> =
         leaves.par_iter().map(|(_, items)| Centroid::quantise(&points.mean(items))).collect();
-    let values = centroids.iter().flat_map(Centroid::values).copied().collect();
+    let values: Vec<f32> = centroids.iter().flat_map(Centroid::values).copied().collect();
     let centroid_points = Points::new(values, frame.padded());
     let groups = directory(&centroid_points, derive_seed(spec.seed, u64::MAX));
 
@@ -95,25 +101,36 @@ pub(super) fn lay_out(
 }
 
 /// Every row in the rotated space, and its inverse norm.
-fn place(frame: &Frame, rows: &SegmentRows, progress: &Progress<'_>) -> Result<(Points, Vec<f32>)> {
+fn place(
+    frame: &Frame,
+    rows: &SegmentRows,
+    spilled: Option<&Path>,
+    progress: &Progress<'_>,
+) -> Result<(Points, Vec<f32>)> {
     let (count, padded) = (rows.len(), frame.padded());
     let phase = Phase { start: 0.0, end: PLACED, units: count };
     progress.begin(phase)?;
-    let mut values = vec![0.0; count * padded];
     let mut inverse_norms = vec![0.0; count];
-    let chunks = values.par_chunks_mut(PLACED_ROWS * padded).zip(inverse_norms.par_chunks_mut(PLACED_ROWS));
-    chunks.enumerate().for_each(|(chunk, (values, inverse_norms))| {
-        if progress.is_stopped() {
-            return;
-        }
-        for (at, (out, inverse_norm)) in values.chunks_exact_mut(padded).zip(&mut *inverse_norms).enumerate() {
-            let vector = rows.vector(chunk * PLACED_ROWS + at, frame.dimension());
-            *inverse_norm = frame.inverse_norm(vector);
-            frame.place(vector, *inverse_norm, out);
-        }
-        progress.advance(phase, inverse_norms.len());
-    });
-    Ok((Points::new(values, padded), inverse_norms))
+    let mut writer = FloatsWriter::new(spilled)?;
+    let piece_rows = if spilled.is_some() { SPILLED_ROWS } else { count };
+    for (piece, inverse_norms) in inverse_norms.chunks_mut(piece_rows).enumerate() {
+        let mut values = vec![0.0; inverse_norms.len() * padded];
+        let chunks = values.par_chunks_mut(PLACED_ROWS * padded).zip(inverse_norms.par_chunks_mut(PLACED_ROWS));
+        chunks.enumerate().for_each(|(chunk, (values, inverse_norms))| {
+            if progress.is_stopped() {
+                return;
+            }
+            let first = piece * piece_rows + chunk * PLACED_ROWS;
+            for (at, (out, inverse_norm)) in values.chunks_exact_mut(padded).zip(&mut *inverse_norms).enumerate() {
+                let vector = rows.vector(first + at, frame.dimension());
+                *inverse_norm = frame.inverse_norm(vector);
+                frame.place(vector, *inverse_norm, out);
+            }
+            progress.advance(phase, inverse_norms.len());
+        });
+        writer.take(values)?;
+    }
+    Ok((Points::new(writer.finish()?, padded), inverse_norms))
 }
 
 /// The leaves of one tree, grown and refined.

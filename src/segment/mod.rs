@@ -6,6 +6,7 @@
 mod check;
 mod columns;
 mod fields;
+mod floats;
 mod forest;
 mod format;
 #[cfg(any(test, fuzzing))]
@@ -26,6 +27,7 @@ mod writer;
 use std::path::Path;
 
 pub(crate) use columns::{Column, Field};
+pub(crate) use floats::{FloatsWriter, Placement};
 pub(crate) use format::SEGMENT_VERSION;
 pub(crate) use progress::Report;
 pub(crate) use reader::{Expected, Segment};
@@ -52,9 +54,9 @@ pub(crate) struct SegmentSpec {
 /// name is the caller's to publish). After an error nothing is left there.
 ///
 /// Runs on the current rayon pool. The bytes depend on rows, frame and spec alone, not on the number of threads.
-/// `report` is called now and then with the fraction done and returns whether to go on. Besides the rows, memory
-/// holds one placed vector (padded, float32) an item, and up to a fifth of that for leaves and codes; the placed
-/// vectors are gone before the file is written.
+/// `report` is called now and then with the fraction done and returns whether to go on. Besides the rows there is
+/// one placed vector (padded, float32) an item, in memory or, where the options bound it, in a temporary file beside
+/// `path`; and up to a fifth of that for leaves and codes. The placed vectors are gone before the file is written.
 pub(crate) fn build(
     frame: &Frame,
     rows: &SegmentRows,
@@ -64,7 +66,9 @@ pub(crate) fn build(
 ) -> Result<Written> {
     rows.check(frame.dimension(), spec.range)?;
     let progress = progress::Progress::new(report);
-    let image = layout::lay_out(frame, rows, spec, &progress)?;
+    let placement = Placement::of(rows.len() as u64, frame, spec.options.memory);
+    let spilled = path.with_extension("placed.tmp");
+    let image = layout::lay_out(frame, rows, spec, placement.spills_placed.then_some(&*spilled), &progress)?;
     writer::write(frame, rows, spec, &image, path, &progress).inspect_err(|_| {
         // The name is temporary: what cannot be removed now is removed when the store is opened.
         let _ = crate::fs::remove(path);

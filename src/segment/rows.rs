@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::segment::columns::Gathered;
+use crate::segment::floats::Floats;
 use crate::segment::refused;
 use crate::types::SequenceRange;
 
@@ -30,10 +31,10 @@ impl StoredIds {
 }
 
 /// The live rows of a range of sequence numbers, ascending.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct SegmentRows {
     /// The components as the caller gave them, one vector after the other.
-    pub(crate) vectors: Vec<f32>,
+    pub(crate) vectors: Floats,
     /// The sequence numbers, ascending.
     pub(crate) sequences: Vec<u64>,
     /// The stored ids.

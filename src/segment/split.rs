@@ -7,6 +7,7 @@ use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
 
 use crate::distance::kernels;
+use crate::segment::floats::Floats;
 
 /// Items a plane is drawn from.
 const SAMPLE: usize = 512;
@@ -22,12 +23,13 @@ const PARALLEL_ITEMS: usize = 1024;
 /// Placed vectors, numbered from 0.
 #[derive(Debug)]
 pub(super) struct Points {
-    values: Vec<f32>,
+    values: Floats,
     padded: usize,
 }
 
 impl Points {
-    pub(super) fn new(values: Vec<f32>, padded: usize) -> Points {
+    pub(super) fn new(values: impl Into<Floats>, padded: usize) -> Points {
+        let values = values.into();
         assert_eq!(values.len() % padded, 0, "whole points");
         Points { values, padded }
     }

@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
@@ -20,16 +21,29 @@ fn clustered(count: usize, dimension: usize, centres: usize, seed: u64) -> Segme
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut uniform = |scale: f32| (generator.random::<f32>() - 0.5) * scale;
     let middles: Vec<f32> = (0..centres * dimension).map(|_| uniform(2.0)).collect();
-    let mut rows = SegmentRows::default();
+    let (mut rows, mut vectors) = (SegmentRows::default(), Vec::new());
     for item in 0..count {
         let middle = &middles[item % centres * dimension..][..dimension];
-        rows.vectors.extend(middle.iter().map(|component| component + uniform(1.0)));
+        vectors.extend(middle.iter().map(|component| component + uniform(1.0)));
         rows.sequences.push(10 + item as u64 + item as u64 / 2);
         let id = if item % 2 == 0 { Id::from(item as u64) } else { Id::from(format!("item {item}")) };
         rows.ids.push(&id.to_bytes());
         rows.fields.push(&codec::encode(&metadata(item)).unwrap());
     }
+    rows.vectors = vectors.into();
     rows
+}
+
+impl Clone for SegmentRows {
+    fn clone(&self) -> SegmentRows {
+        let (sequences, ids, fields) = (self.sequences.clone(), self.ids.clone(), self.fields.clone());
+        SegmentRows { vectors: self.vectors.to_vec().into(), sequences, ids, fields }
+    }
+}
+
+/// Puts others in the place of all components.
+fn change(rows: &mut SegmentRows, other: impl Fn(f32) -> f32) {
+    rows.vectors = rows.vectors.iter().map(|&component| other(component)).collect::<Vec<f32>>().into();
 }
 
 fn metadata(item: usize) -> Metadata {
@@ -81,7 +95,7 @@ struct Built {
 impl Built {
     fn new(metric: Metric, dimension: usize, mut rows: SegmentRows, trees: usize) -> Built {
         if metric == Metric::Hamming {
-            rows.vectors.iter_mut().for_each(|component| *component = f32::from(u8::from(*component > 0.0)));
+            change(&mut rows, |component| f32::from(u8::from(component > 0.0)));
         }
         let mean = metric.is_centred().then(|| vec![0.25; dimension]);
         let frame = Frame::new(metric, dimension, 99, mean);
@@ -207,7 +221,7 @@ fn segments_of_any_size_hold_their_rows() {
 #[test]
 fn identical_items_make_leaves_of_bounded_size() {
     let mut rows = clustered(1000, 8, 4, 1);
-    rows.vectors = [1.0, -2.0, 3.0, 0.5, 0.0, 9.0, 0.25, 1.0].repeat(1000);
+    rows.vectors = [1.0, -2.0, 3.0, 0.5, 0.0, 9.0, 0.25, 1.0].repeat(1000).into();
     for metric in Metric::ALL {
         let built = Built::new(metric, 8, rows.clone(), 1);
         built.check();
@@ -230,7 +244,7 @@ fn the_largest_and_smallest_vectors_are_kept() {
         (Metric::Cosine, 1e-17),
     ] {
         let mut rows = clustered(500, 3, 5, 6);
-        rows.vectors.iter_mut().for_each(|component| *component *= scale / 1.5);
+        change(&mut rows, |component| component * (scale / 1.5));
         Built::new(metric, 3, rows, 1).check();
     }
 }
@@ -239,7 +253,7 @@ fn the_largest_and_smallest_vectors_are_kept() {
 fn a_common_offset_does_not_blur_the_leaves() {
     let spread = |offset: f32| {
         let mut rows = clustered(3000, 24, 40, 3);
-        rows.vectors.iter_mut().for_each(|component| *component += offset);
+        change(&mut rows, |component| component + offset);
         let built = Built::new(Metric::Dot, 24, rows, 1);
         let segment = built.open().unwrap();
         // Measured from the leaves' own means: the stored centroids are rounded, and coarsely so far from the origin.
@@ -274,6 +288,43 @@ fn the_number_of_threads_does_not_change_the_bytes() {
 }
 
 #[test]
+fn a_bound_of_memory_changes_no_byte_and_leaves_no_file() {
+    let rows = clustered(6000, 24, 40, 3);
+    for metric in [Metric::Euclidean, Metric::Manhattan, Metric::Hamming] {
+        let unbounded = Built::new(metric, 24, rows.clone(), 2);
+        let bytes = |components: usize| components * rows.len() * size_of::<f32>();
+        let (given, placed) = (bytes(24), bytes(unbounded.frame.padded()));
+        for (memory, spills_given, spills_placed) in [
+            (0, true, true),
+            (placed - 1, true, true),
+            (given + placed - 1, true, false),
+            (given + placed, false, false),
+        ] {
+            let placement = Placement::of(rows.len() as u64, &unbounded.frame, memory);
+            assert_eq!(placement, Placement { spills_given, spills_placed });
+            let dir = tempfile::tempdir().unwrap();
+            let mut given = FloatsWriter::new(spills_given.then_some(&*dir.path().join("a.given.tmp"))).unwrap();
+            unbounded.rows.vectors.chunks(24).for_each(|vector| given.push(vector).unwrap());
+            let spilled = SegmentRows { vectors: given.finish().unwrap(), ..unbounded.rows.clone() };
+            let mut spec = spec(2);
+            spec.options.memory = memory;
+            let path = dir.path().join("a.tmp");
+            let seen = AtomicBool::new(false);
+            let report = |_| {
+                seen.fetch_or(dir.path().join("a.placed.tmp").exists(), Ordering::Relaxed);
+                true
+            };
+            build(&unbounded.frame, &spilled, &spec, &path, &report).unwrap();
+            assert_eq!(seen.into_inner(), spills_placed);
+            assert_eq!(dir.path().join("a.given.tmp").exists(), spills_given);
+            drop(spilled);
+            assert!(std::fs::read(&path).unwrap() == unbounded.bytes(), "{metric}, {memory} bytes: other bytes");
+            assert_eq!(dir.path().read_dir().unwrap().count(), 1, "{metric}, {memory} bytes: a file is left");
+        }
+    }
+}
+
+#[test]
 fn near_items_share_leaves_and_groups_are_bounded() {
     let rows = clustered(6000, 24, 40, 3);
     let built = Built::new(Metric::Euclidean, 24, rows, 1);
@@ -303,11 +354,15 @@ fn a_cancelled_build_leaves_no_file() {
     let frame = Frame::new(Metric::Cosine, 8, 99, None);
     let rows = clustered(5000, 8, 4, 1);
     for limit in [0.0, 0.03, 0.2, 0.5, 0.84, 0.9, 0.95, 0.99] {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.tmp");
-        let error = build(&frame, &rows, &spec(1), &path, &|fraction| fraction < limit).unwrap_err();
-        assert!(matches!(&error, Error::Maintenance { cause } if cause == "cancelled"), "{limit}: {error}");
-        assert!(!path.exists());
+        for memory in [0, usize::MAX] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("a.tmp");
+            let mut spec = spec(1);
+            spec.options.memory = memory;
+            let error = build(&frame, &rows, &spec, &path, &|fraction| fraction < limit).unwrap_err();
+            assert!(matches!(&error, Error::Maintenance { cause } if cause == "cancelled"), "{limit}: {error}");
+            assert_eq!(dir.path().read_dir().unwrap().count(), 0, "{limit}, {memory} bytes");
+        }
     }
 }
 
@@ -338,7 +393,7 @@ fn rows_that_are_no_segment_are_refused() {
     };
     refuse(&SegmentRows::default());
     let good = clustered(5, 3, 1, 1);
-    refuse(&SegmentRows { vectors: good.vectors[1..].to_vec(), ..good.clone() });
+    refuse(&SegmentRows { vectors: good.vectors[1..].to_vec().into(), ..good.clone() });
     refuse(&SegmentRows { sequences: vec![10, 11, 11, 12, 13], ..good.clone() });
     refuse(&SegmentRows { sequences: vec![6, 11, 12, 13, 14], ..good.clone() });
     refuse(&SegmentRows { ids: Default::default(), ..good });

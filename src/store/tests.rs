@@ -33,8 +33,9 @@ enum Call {
     Compact,
 }
 
+/// Builds spill their vectors, so that a crash leaves these files too.
 fn open(path: &Path) -> Store {
-    let options = Options::new().metric(Metric::Euclidean).maintenance(Maintenance::Manual);
+    let options = Options::new().metric(Metric::Euclidean).maintenance(Maintenance::Manual).build_memory(0);
     Store::open_with(path, options).unwrap()
 }
 

@@ -9,13 +9,12 @@ use super::oracle::{check, check_searches, read_items};
 use super::workload::{Call, Life, Manner};
 use crate::error::Error;
 use crate::fs::simulated::{Fault, NewFiles};
-use crate::options::Durability;
 use crate::store::{Stats, Store};
 
 /// A store with a worker on a disk where segments come to this.
 fn life(new_files: NewFiles) -> Life {
     let mut life = new_store(1, None).unwrap();
-    life.reopen(Manner { durability: Durability::Immediate, has_worker: true }).unwrap();
+    life.reopen(Manner { has_worker: true, ..Manner::default() }).unwrap();
     life.disk().set_new_files(new_files);
     // Together they become an unbuilt part, for the worker to build.
     for call in [Call::Batch, Call::LargeBatch] {
@@ -136,7 +135,7 @@ fn a_store_that_failed_is_closed_cleanly_where_nobody_reads_it_as_it_was() {
 #[test]
 fn the_worker_opens_the_rows_again_after_a_failed_commit() {
     let mut life = new_store(1, None).unwrap();
-    life.reopen(Manner { durability: Durability::Immediate, has_worker: true }).unwrap();
+    life.reopen(Manner { has_worker: true, ..Manner::default() }).unwrap();
     life.call(Call::Batch, 1).unwrap();
     for after in 0..6 {
         life.disk().set_fault(Some(Fault { after, is_lasting: false, error: ErrorKind::Other }));

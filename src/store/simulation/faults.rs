@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 
 use super::cuts::{Counts, Cutter};
 use super::oracle::{check, check_searches, read, read_items};
-use super::workload::{Call, Failure, Items, Life, expect_disk_error};
+use super::workload::{Call, Failure, Items, Life, Manner, expect_disk_error};
 use super::{recover, small_store};
 use crate::error::Error;
 use crate::fs::simulated::{Damage, Fault, Mutant, Replay};
@@ -83,6 +83,9 @@ fn fail_everywhere(
     let (image, items) = small_store(seed);
     for after in 0.. {
         let mut life = recover(image.clone(), std::slice::from_ref(&items), mutant)?;
+        if sequel == Sequel::OpensAgain {
+            life.reopen(Manner { spills: true, ..Manner::default() })?;
+        }
         life.disk().set_fault(Some(Fault { after, is_lasting, error }));
         let was_met = fail(&mut life, call, seed, sequel)
             .and_then(|was_met| cut(life, seed, mutant, counts).map(|()| was_met))

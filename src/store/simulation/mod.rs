@@ -10,6 +10,7 @@ mod faults;
 mod mutants;
 mod oracle;
 mod random;
+mod spilled;
 mod workload;
 
 use std::sync::Arc;

@@ -55,7 +55,8 @@ pub(super) fn lives(seed: u64, mutant: Option<Mutant>, counts: &mut Counts) -> R
     let mut life = new_store(seed, mutant)?;
     for number in 0..LIVES {
         let durability = if rng.random_bool(0.3) { Durability::Buffered } else { Durability::Immediate };
-        life.reopen(Manner { durability, has_worker: rng.random_bool(0.25) })?;
+        let has_worker = rng.random_bool(0.25);
+        life.reopen(Manner { durability, has_worker, spills: number % 2 == 1 })?;
         for _ in 0..rng.random_range(1..=8) {
             life.call(Call::random(&mut rng), seed * 100 + number as u64)?;
         }

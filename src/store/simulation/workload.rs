@@ -125,6 +125,8 @@ pub(super) struct Manner {
     /// Whether a worker builds and packs beside the calls. Its operations come as its thread runs: a seed does not
     /// repeat them.
     pub(super) has_worker: bool,
+    /// Whether builds have no memory for vectors, and keep them in temporary files.
+    pub(super) spills: bool,
 }
 
 /// A disk from one mounting to the next power cut, and the store on it.
@@ -157,7 +159,7 @@ impl Life {
     }
 
     fn options(&self) -> Options {
-        let Manner { durability, has_worker } = self.manner;
+        let Manner { durability, has_worker, spills } = self.manner;
         let maintenance = if has_worker { Maintenance::Background } else { Maintenance::Manual };
         let mut options = Options::new().maintenance(maintenance);
         if !self.disk.names().0.iter().any(|name| name.starts_with("store-") && name.ends_with(".redb")) {
@@ -165,7 +167,7 @@ impl Life {
         }
         options = options.threads(1).cache_size(1 << 20).durability(durability);
         options.delta_items = Some(DELTA_ITEMS);
-        options
+        if spills { options.build_memory(0) } else { options }
     }
 
     /// Opens the store.
