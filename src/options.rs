@@ -49,6 +49,8 @@ pub struct Options {
     pub(crate) cache_bytes: usize,
     pub(crate) threads: usize,
     pub(crate) maintenance: Maintenance,
+    /// Whether flushes take small segments into what they build.
+    pub(crate) merges: bool,
     pub(crate) segment: SegmentOptions,
     /// Items of a delta beyond which a batch becomes an unbuilt part, if a test wants other than what is usual.
     pub(crate) delta_items: Option<usize>,
@@ -81,6 +83,7 @@ impl Default for Options {
             cache_bytes: 64 << 20,
             threads: 0,
             maintenance: Maintenance::default(),
+            merges: true,
             segment: SegmentOptions::default(),
             delta_items: None,
         }
@@ -148,6 +151,15 @@ impl Options {
     #[must_use]
     pub fn maintenance(mut self, maintenance: Maintenance) -> Options {
         self.maintenance = maintenance;
+        self
+    }
+
+    /// Whether a flush takes the small segments beside what it builds into it. Default: true, which keeps segments few.
+    /// Without it every flush leaves a segment: a load in many pieces builds each item once before a final
+    /// [`compact`](crate::Store::compact), and searches until then slow down with every segment.
+    #[must_use]
+    pub fn merges(mut self, merges: bool) -> Options {
+        self.merges = merges;
         self
     }
 

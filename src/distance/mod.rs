@@ -18,8 +18,6 @@ mod scan;
 mod x86_64;
 
 #[cfg(test)]
-mod measure;
-#[cfg(test)]
 mod tests;
 
 use byte_scan::BYTES;

@@ -135,7 +135,7 @@ impl Maintainer {
             if built && demand != Demand::Upkeep && is_built_below(&view, end) {
                 break;
             }
-            let Some(plan) = policy::plan(&part_states(&view), delta_state(&view), demand) else { break };
+            let Some(plan) = policy::plan(&self.part_states(&view), delta_state(&view), demand) else { break };
             // What is built from rows as they were before they were opened anew is not published.
             let goes_on = || !self.is_stopping() && !self.shared.has_reloaded_since(&view);
             let report = |fraction: f32| goes_on() && progress(Stage::Building, fraction);
@@ -147,9 +147,19 @@ impl Maintainer {
         Ok(built)
     }
 
+    fn part_states(&self, view: &View) -> Vec<PartState> {
+        let state = |part: &crate::snapshot::Part| PartState {
+            items: part.items,
+            dead: part.dead,
+            searchable: part.intact_segment().is_some(),
+            stays_apart: !self.options.merges,
+        };
+        view.parts.iter().map(state).collect()
+    }
+
     /// Whether upkeep of this view would build something.
     pub(crate) fn has_work(&self, view: &View) -> bool {
-        policy::plan(&part_states(view), delta_state(view), Demand::Upkeep).is_some()
+        policy::plan(&self.part_states(view), delta_state(view), Demand::Upkeep).is_some()
     }
 
     /// Ends the job that runs, and waits until it has ended.
@@ -201,15 +211,6 @@ fn is_built_below(view: &View, end: u64) -> bool {
 /// Begins a stage, unless the caller ends the job.
 fn go_on(progress: Progress<'_>, stage: Stage) -> Result<()> {
     if progress(stage, 0.0) { Ok(()) } else { Err(Error::Maintenance { cause: "cancelled".into() }) }
-}
-
-fn part_states(view: &View) -> Vec<PartState> {
-    let state = |part: &crate::snapshot::Part| PartState {
-        items: part.items,
-        dead: part.dead,
-        searchable: part.intact_segment().is_some(),
-    };
-    view.parts.iter().map(state).collect()
 }
 
 fn delta_state(view: &View) -> DeltaState {

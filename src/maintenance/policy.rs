@@ -27,6 +27,8 @@ pub(crate) struct PartState {
     pub(crate) dead: u64,
     /// Whether a segment answers for it.
     pub(crate) searchable: bool,
+    /// Whether its segment stays apart, however small it is, until everything is compacted.
+    pub(crate) stays_apart: bool,
 }
 
 impl PartState {
@@ -93,17 +95,18 @@ fn widen(parts: &[PartState], mut range: Range<usize>, with_delta: bool, delta: 
         live += delta.items as u64;
     }
     while let Some(next) = parts.get(range.end) {
-        if next.searchable && next.live() > live {
+        if next.searchable && (next.stays_apart || next.live() > live) {
             break;
         }
         live += next.live();
         range.end += 1;
     }
     while let Some(before) = range.start.checked_sub(1) {
-        if parts[before].searchable && parts[before].live() >= RATIO * live {
+        let part = parts[before];
+        if part.searchable && (part.stays_apart || part.live() >= RATIO * live) {
             break;
         }
-        live += parts[before].live();
+        live += part.live();
         range.start = before;
     }
     Plan { parts: range, delta: with_delta }
@@ -117,11 +120,11 @@ mod tests {
     const FULL: DeltaState = DeltaState { items: FLUSH_ITEMS, bytes: 0 };
 
     fn built(items: u64) -> PartState {
-        PartState { items, dead: 0, searchable: true }
+        PartState { items, dead: 0, searchable: true, stays_apart: false }
     }
 
     fn unbuilt(items: u64) -> PartState {
-        PartState { items, dead: 0, searchable: false }
+        PartState { items, dead: 0, searchable: false, stays_apart: false }
     }
 
     #[test]
@@ -150,6 +153,16 @@ mod tests {
     }
 
     #[test]
+    fn segments_that_stay_apart_are_merged_by_a_compaction_alone() {
+        let apart = |part| PartState { stays_apart: true, ..part };
+        let parts = [apart(built(9_000)), apart(built(100)), apart(unbuilt(50))];
+        assert_eq!(plan(&parts, FULL, Demand::Flush), Some(Plan { parts: 2..3, delta: true }));
+        assert_eq!(plan(&parts, EMPTY, Demand::Upkeep), Some(Plan { parts: 2..3, delta: false }));
+        assert_eq!(plan(&parts[..2], EMPTY, Demand::Flush), None);
+        assert_eq!(plan(&parts[..2], EMPTY, Demand::Compact), Some(Plan { parts: 0..2, delta: false }));
+    }
+
+    #[test]
     fn unbuilt_and_damaged_parts_are_built_with_what_is_unbuilt_beside_them() {
         let parts = [built(1_000_000), unbuilt(4_000), unbuilt(4_000), built(500)];
         assert_eq!(plan(&parts, EMPTY, Demand::Upkeep), Some(Plan { parts: 1..4, delta: false }));
@@ -159,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_segment_with_many_dead_items_is_rebuilt() {
-        let part = |dead| PartState { items: 1000, dead, searchable: true };
+        let part = |dead| PartState { dead, ..built(1000) };
         assert_eq!(plan(&[part(249)], EMPTY, Demand::Upkeep), None);
         assert_eq!(plan(&[part(250)], EMPTY, Demand::Upkeep), Some(Plan { parts: 0..1, delta: false }));
         assert_eq!(plan(&[part(1)], EMPTY, Demand::Compact), Some(Plan { parts: 0..1, delta: false }));

@@ -4,6 +4,7 @@
 //! decide which items are looked at exactly; only exact distances decide the answer.
 
 mod agreement;
+mod batch;
 mod calibrate;
 mod compile;
 mod directory;
@@ -19,6 +20,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 pub(crate) use agreement::verify_columns;
+pub(crate) use batch::order;
 pub(crate) use calibrate::{calibrate, reach_for};
 use directory::Directory;
 use leaves::Passing;

@@ -350,6 +350,9 @@ impl Store {
 
     /// The `k` nearest items of each vector, on all threads the options allow, all in one snapshot.
     ///
+    /// A thread searches vectors that are near each other one after the other, so that they share what is in its caches:
+    /// the answers are those of [`Store::search`], in the order of the vectors, and cost less the more vectors there are.
+    ///
     /// # Errors
     ///
     /// As [`Store::search`].

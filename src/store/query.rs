@@ -118,6 +118,10 @@ impl Query {
         self
     }
 
+    pub(super) fn vector(&self) -> &[f32] {
+        &self.vector
+    }
+
     pub(super) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }

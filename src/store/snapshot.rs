@@ -11,6 +11,7 @@ use super::query::{Hit, Query};
 use crate::error::{Error, Result};
 use crate::maintenance::Worker;
 use crate::metadata::{Metadata, codec};
+use crate::search;
 use crate::snapshot::View;
 use crate::sync::{AtomicU64, Mutex};
 use crate::types::{Id, Metric};
@@ -154,13 +155,20 @@ impl Snapshot {
         }
     }
 
-    /// The `k` nearest items of each vector, on as many threads as the options say.
+    /// The `k` nearest items of each vector, on as many threads as the options say. See
+    /// [`Store::search_batch`](crate::Store::search_batch).
     pub fn search_batch<V: Vector + Sync>(&self, vectors: &[V], k: usize) -> Result<Vec<Vec<Hit>>> {
-        let search = |vector: &V| self.search(vector, k);
-        if vectors.len() < 2 || self.threads == 1 {
-            return vectors.iter().map(search).collect();
-        }
-        self.on_threads(|| vectors.par_iter().map(search).collect())
+        let queries = vectors.iter().map(|vector| Ok(self.query(vector)?.k(k))).collect::<Result<Vec<Query>>>()?;
+        let order = search::order(&self.view, queries.iter().map(Query::vector));
+        let run = |&number: &usize| queries[number].run();
+        let found: Vec<Vec<Hit>> = if vectors.len() < 2 || self.threads == 1 {
+            order.iter().map(run).collect::<Result<_>>()?
+        } else {
+            self.on_threads(|| order.par_iter().map(run).collect())?
+        };
+        let mut answers = vec![Vec::new(); found.len()];
+        order.into_iter().zip(found).for_each(|(number, hits)| answers[number] = hits);
+        Ok(answers)
     }
 
     /// Runs on as many threads as the options say.

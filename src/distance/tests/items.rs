@@ -1,7 +1,6 @@
 //! The kernels of manhattan and hamming, each set against the same.
 
 use super::{LENGTHS, Numbers, PADDED, bits, block_of};
-use crate::bits::{pack, packed_bytes};
 use crate::distance::{Block, Bound, LANES, ScanTable, available, block_bytes, set_bits, set_bytes};
 
 fn bytes(numbers: &mut Numbers, count: usize) -> Vec<u8> {
@@ -106,9 +105,8 @@ fn a_table_of_bits_makes_a_scan_count_the_bits_that_differ() {
     let mut numbers = Numbers::new(25);
     let bit_vector = |numbers: &mut Numbers, dimension: usize| {
         let components: Vec<f32> = numbers.floats(dimension).iter().map(|value| value.max(0.0).ceil()).collect();
-        let mut packed = Vec::with_capacity(packed_bytes(dimension));
-        pack(&components, &mut packed);
-        packed
+        let byte = |bits: &[f32]| (0..).zip(bits).map(|(at, bit)| u8::from(*bit != 0.0) << at).sum::<u8>();
+        components.chunks(8).map(byte).collect::<Vec<u8>>()
     };
     for (padded, dimension) in PADDED.into_iter().flat_map(|padded| [(padded, padded), (padded, padded - 61)]) {
         let mut words = vec![0u32; block_bytes(padded) / 4];
