@@ -45,7 +45,7 @@ fn nearest_leaf(query: &QueryCode, segment: &LiveSegment) -> Result<u32> {
     let mut best = (f32::INFINITY, 0);
     for (block, first) in run.blocks().zip((0..).step_by(LANES)) {
         kernels.scan(&block, query.table(), bound, &mut scores);
-        for (&score, &leaf) in scores.iter().zip(block.payloads()).take(run.entries() as usize - first) {
+        for (&score, leaf) in scores.iter().zip(block.payloads()).take(run.entries() as usize - first) {
             if score < best.0 {
                 best = (score, leaf);
             }
