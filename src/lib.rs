@@ -57,7 +57,7 @@ pub use error::{Corruption, Error, Result, VectorFault};
 pub use filter::{Field, Filter, field, ids};
 pub use maintenance::Stage;
 pub use metadata::{Metadata, Timestamp, Value};
-pub use options::{Durability, Maintenance, Options};
+pub use options::{Durability, Maintenance, Options, SegmentVectors};
 pub use recovery::{DamagedSegment, OpenReport};
 pub use salvage::{SalvageReport, salvage};
 pub use store::{

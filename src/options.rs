@@ -26,6 +26,23 @@ pub enum Maintenance {
     Manual,
 }
 
+/// How segments hold the vectors that searches measure exact distances with.
+///
+/// Rows always hold them as they were given, so this can be changed at any time: [`Store::compact`](crate::Store::compact)
+/// builds segments in the new form. Distances of rounded vectors are rounded as well, unless a query asks for
+/// [`exact_distances`](crate::Query::exact_distances); [`exact`](crate::Query::exact) searches read the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum SegmentVectors {
+    /// As they were given: 4 bytes a component.
+    #[default]
+    Float32,
+    /// 2 bytes a component, rounded by one part in 2,048 at most, or a part in 2^24 of the largest one.
+    Float16,
+    /// A byte a component, in 255 steps from the vector's least component to its largest.
+    Int8,
+}
+
 /// Options of [`Store::open_with`](crate::Store::open_with).
 ///
 /// The first group is fixed when the store is created; on an existing store it is only compared. The second group
@@ -64,11 +81,18 @@ pub(crate) struct SegmentOptions {
     pub(crate) refinements: usize,
     /// Bytes of vectors that a build holds in memory at most.
     pub(crate) memory: usize,
+    pub(crate) vectors: SegmentVectors,
 }
 
 impl Default for SegmentOptions {
     fn default() -> Self {
-        SegmentOptions { trees: 1, leaf_items: 48, refinements: 2, memory: usize::MAX }
+        SegmentOptions {
+            trees: 1,
+            leaf_items: 48,
+            refinements: 2,
+            memory: usize::MAX,
+            vectors: SegmentVectors::Float32,
+        }
     }
 }
 
@@ -144,6 +168,14 @@ impl Options {
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Options {
         self.threads = threads;
+        self
+    }
+
+    /// How segments that are built from now on hold their vectors. Default: [`SegmentVectors::Float32`]. Of hamming
+    /// stores they hold the bits, whatever this says.
+    #[must_use]
+    pub fn segment_vectors(mut self, vectors: SegmentVectors) -> Options {
+        self.segment.vectors = vectors;
         self
     }
 

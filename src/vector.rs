@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use half::f16;
+
 use crate::bits::{self, Bits};
 use crate::error::{Error, Result, VectorFault};
 use crate::types::{MAX_DIMENSION, Metric};
@@ -67,6 +69,17 @@ pub(crate) enum Components<'a> {
     Floats(&'a [f32]),
     /// Packed as [`Bits`] are, zeros after the last.
     Bits(&'a [u8]),
+    /// Float16, times a scale.
+    Halves {
+        scale: f32,
+        halves: &'a [u16],
+    },
+    /// Steps above the least component.
+    Bytes {
+        least: f32,
+        step: f32,
+        bytes: &'a [u8],
+    },
 }
 
 impl<'a> Components<'a> {
@@ -75,6 +88,12 @@ impl<'a> Components<'a> {
         match self {
             Components::Floats(floats) => Cow::Borrowed(floats),
             Components::Bits(packed) => Cow::Owned(bits::unpack(packed, dimension).collect()),
+            Components::Halves { scale, halves } => {
+                Cow::Owned(halves.iter().map(|&half| f16::from_bits(half).to_f32() * scale).collect())
+            }
+            Components::Bytes { least, step, bytes } => {
+                Cow::Owned(bytes.iter().map(|&byte| least + step * f32::from(byte)).collect())
+            }
         }
     }
 }

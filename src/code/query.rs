@@ -20,6 +20,9 @@ const QUANTISATION_BOUND: f32 = 4.0;
 /// Relative rounding of float32 sums that bounds allow for.
 const FLOAT_ROUNDING: f32 = 1.0 / (1 << 20) as f32;
 
+/// Components of a rounded vector that are widened at once.
+const PIECE: usize = 512;
+
 /// A prepared query. Reused from query to query for its allocations.
 #[derive(Default)]
 pub(crate) struct QueryCode {
@@ -175,19 +178,56 @@ impl QueryCode {
         match components {
             Components::Floats(vector) => self.distance_of_floats(kernels, vector, inverse_norm),
             Components::Bits(packed) => kernels.hamming(&self.packed, packed) as f32,
+            Components::Halves { scale, halves } => {
+                let pieces = halves.chunks(PIECE);
+                let widen = |halves: &[u16], out: &mut [f32]| kernels.widen_halves(halves, scale, out);
+                self.finish(self.sum_of_pieces(kernels, pieces, widen), inverse_norm)
+            }
+            Components::Bytes { least, step, bytes } => {
+                let pieces = bytes.chunks(PIECE);
+                let widen = |bytes: &[u8], out: &mut [f32]| kernels.widen_bytes(bytes, least, step, out);
+                self.finish(self.sum_of_pieces(kernels, pieces, widen), inverse_norm)
+            }
         }
     }
 
     fn distance_of_floats(&self, kernels: &Kernels, vector: &[f32], inverse_norm: f32) -> f32 {
+        self.finish(self.sum(kernels, &self.vector, vector), inverse_norm)
+    }
+
+    /// What a distance is made of, for any part of the components.
+    fn sum(&self, kernels: &Kernels, query: &[f32], vector: &[f32]) -> f32 {
         match self.metric {
-            Metric::Dot => -kernels.dot(&self.vector, vector),
-            Metric::Euclidean => kernels.squared_euclidean(&self.vector, vector).sqrt(),
-            Metric::Cosine => {
-                let cosine = kernels.dot(&self.vector, vector) * (self.inverse_norm * inverse_norm);
-                (1.0 - cosine).clamp(0.0, 2.0)
-            }
+            Metric::Dot | Metric::Cosine => kernels.dot(query, vector),
+            Metric::Euclidean => kernels.squared_euclidean(query, vector),
             // Of components 0 and 1: whole numbers, exact.
-            Metric::Manhattan | Metric::Hamming => kernels.manhattan(&self.vector, vector),
+            Metric::Manhattan | Metric::Hamming => kernels.manhattan(query, vector),
+        }
+    }
+
+    /// The sum over a rounded vector, widened piece by piece.
+    fn sum_of_pieces<'c, T: 'c>(
+        &self,
+        kernels: &Kernels,
+        pieces: impl Iterator<Item = &'c [T]>,
+        widen: impl Fn(&[T], &mut [f32]),
+    ) -> f32 {
+        let mut widened = [0.0; PIECE];
+        let sums = self.vector.chunks(PIECE).zip(pieces).map(|(query, piece)| {
+            let widened = &mut widened[..piece.len()];
+            widen(piece, widened);
+            self.sum(kernels, query, widened)
+        });
+        sums.sum()
+    }
+
+    /// The distance that a sum stands for.
+    fn finish(&self, sum: f32, inverse_norm: f32) -> f32 {
+        match self.metric {
+            Metric::Dot => -sum,
+            Metric::Euclidean => sum.sqrt(),
+            Metric::Cosine => (1.0 - sum * (self.inverse_norm * inverse_norm)).clamp(0.0, 2.0),
+            Metric::Manhattan | Metric::Hamming => sum,
         }
     }
 }

@@ -94,6 +94,25 @@ pub(super) fn add_assign(sum: &mut [f32], vector: &[f32]) {
     }
 }
 
+/// Float16 times a scale, as float32. The bits of a half, shifted to their places in a float, are 2^-112 times its value,
+/// also where it is subnormal. There are no infinities.
+#[inline(always)]
+pub(super) fn widen_halves(halves: &[u16], scale: f32, out: &mut [f32]) {
+    let shift = f32::from_bits((127 + 112) << 23);
+    for (out, &half) in out.iter_mut().zip(halves) {
+        let (sign, magnitude) = (u32::from(half) & 0x8000, u32::from(half) & 0x7fff);
+        *out = f32::from_bits(sign << 16 | magnitude << 13) * shift * scale;
+    }
+}
+
+/// Steps above a least value, as float32.
+#[inline(always)]
+pub(super) fn widen_bytes(bytes: &[u8], least: f32, step: f32, out: &mut [f32]) {
+    for (out, &byte) in out.iter_mut().zip(bytes) {
+        *out = least + step * f32::from(byte);
+    }
+}
+
 /// Writes the table entries of a query: for each group of four components and each of its 16 codes the signed sum,
 /// less the smallest one, in steps of one scale that takes the widest group to 255.
 #[inline(always)]

@@ -45,6 +45,8 @@ pub(crate) struct Kernels {
     hadamard: fn(&mut [f32]),
     multiply: fn(&mut [f32], &[f32]),
     add_assign: fn(&mut [f32], &[f32]),
+    widen_halves: fn(&[u16], f32, &mut [f32]),
+    widen_bytes: fn(&[u8], f32, f32, &mut [f32]),
 }
 
 /// What a scan compares with: lane `i` passes unless `base + add[i] + mul[i] * S - slack * err[i] > threshold`, where
@@ -123,6 +125,18 @@ impl Kernels {
     pub(crate) fn add_assign(&self, sum: &mut [f32], vector: &[f32]) {
         assert_eq!(sum.len(), vector.len(), "vectors of one length");
         (self.add_assign)(sum, vector);
+    }
+
+    /// Float16 (by their bits) times a scale, as float32.
+    pub(crate) fn widen_halves(&self, halves: &[u16], scale: f32, out: &mut [f32]) {
+        assert_eq!(halves.len(), out.len(), "vectors of one length");
+        (self.widen_halves)(halves, scale, out);
+    }
+
+    /// Steps above a least value, as float32.
+    pub(crate) fn widen_bytes(&self, bytes: &[u8], least: f32, step: f32, out: &mut [f32]) {
+        assert_eq!(bytes.len(), out.len(), "vectors of one length");
+        (self.widen_bytes)(bytes, least, step, out);
     }
 
     /// Quantises a rotated query into the entries of its table: 4 bytes a component.

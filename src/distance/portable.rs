@@ -21,6 +21,8 @@ pub(super) const SET: Kernels = Kernels {
     hadamard: lanewise::hadamard,
     multiply: lanewise::multiply,
     add_assign: lanewise::add_assign,
+    widen_halves: lanewise::widen_halves,
+    widen_bytes: lanewise::widen_bytes,
 };
 
 /// Floats in a vector of `wide`.

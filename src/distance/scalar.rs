@@ -16,6 +16,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     hadamard,
     multiply: lanewise::multiply,
     add_assign: lanewise::add_assign,
+    widen_halves: lanewise::widen_halves,
+    widen_bytes: lanewise::widen_bytes,
 };
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {

@@ -76,6 +76,7 @@ pub fn salvage(path: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Salva
             continue;
         }
         let metadata = item.metadata.as_deref().map(codec::decode);
+        report.rounded += u64::from(item.is_rounded);
         report.count(&version, item.origin, matches!(metadata, Some(Ok(_))));
         batch.push(id, item.vector, metadata.and_then(std::result::Result::ok).unwrap_or_default())?;
     }

@@ -14,6 +14,8 @@ pub struct SalvageReport {
     pub from_pages: u64,
     /// Found in segments alone, which hold id and vector.
     pub from_segments: u64,
+    /// Of these, those from segments of [rounded vectors](crate::SegmentVectors): what was given is lost.
+    pub rounded: u64,
     /// Of the items written, those whose metadata is lost: all that come from segments alone, and those whose metadata
     /// cannot be read.
     pub without_metadata: u64,

@@ -38,6 +38,8 @@ pub(super) struct Found {
     /// As stored; `None` where it is not known.
     pub(super) metadata: Option<Vec<u8>>,
     pub(super) origin: Origin,
+    /// Whether the vector is what a segment rounded.
+    pub(super) is_rounded: bool,
 }
 
 /// The files of a damaged store.
@@ -171,12 +173,18 @@ impl Sources {
         for rows in &self.rows {
             if let Some(found) = rows.row(version.sequence, id) {
                 let origin = if found.is_in_tables { Origin::Tables } else { Origin::Pages };
-                return Some(Found { vector: found.row.vector, metadata: Some(found.row.metadata), origin });
+                return Some(Found {
+                    vector: found.row.vector,
+                    metadata: Some(found.row.metadata),
+                    origin,
+                    is_rounded: false,
+                });
             }
         }
         let &(segment, position) = self.records.get(&version.sequence)?;
-        let vector = self.segments.get(segment)?.1.vector(position)?;
-        Some(Found { vector, metadata: None, origin: Origin::Segment })
+        let (_, segment) = self.segments.get(segment)?;
+        let vector = segment.vector(position)?;
+        Some(Found { vector, metadata: None, origin: Origin::Segment, is_rounded: segment.is_rounded() })
     }
 
     pub(super) fn metric(&self) -> Option<Metric> {

@@ -10,6 +10,7 @@ mod compile;
 mod directory;
 mod exact;
 mod leaves;
+mod rounded;
 mod selected;
 mod selection;
 mod top;
@@ -24,6 +25,8 @@ pub(crate) use batch::order;
 pub(crate) use calibrate::{calibrate, reach_for};
 use directory::Directory;
 use leaves::Passing;
+use rounded::exact_sources;
+pub(crate) use rounded::{has_rounded, measure_again};
 use selection::{Selection, item_matches, over_sources};
 pub(crate) use selection::{count_matches, matches, unknown_fields};
 pub(crate) use top::Place;
@@ -106,8 +109,13 @@ pub(crate) struct Examined {
 
 /// The k nearest items of a view, nearest first, ties by id; fewer only if fewer are live or near enough.
 pub(crate) fn search(view: &View, request: &Request<'_>) -> Result<Answer> {
-    let ((found, examined), set_aside) =
-        over_sources(view, |segments, ranges| Search::new(view, segments, ranges, request).run())?;
+    let ((found, examined), set_aside) = over_sources(view, |segments, ranges| {
+        if request.reach == Reach::Exact {
+            let (segments, ranges) = exact_sources(segments, ranges);
+            return Search::new(view, &segments, &ranges, request).run();
+        }
+        Search::new(view, segments, ranges, request).run()
+    })?;
     Ok(Answer { found, set_aside, examined })
 }
 

@@ -1,10 +1,10 @@
 //! The fixed fields of a segment file: constants, and encoding and decoding of header, table entries, section table
 //! and trailer. The page is section 2 of `docs/format.md`.
 
-use crate::bits::packed_bytes;
 use crate::bytes::{Malformed, Reader, checksum};
 use crate::code::CodeKind;
 use crate::distance::{LANES, pad};
+use crate::segment::element::Element;
 use crate::types::{MAX_DIMENSION, Metric, SequenceRange};
 
 /// The version of segment files this build writes and reads.
@@ -20,8 +20,6 @@ pub(super) const RECORD_TAIL_BYTES: usize = 16;
 
 const MAGIC: [u8; 8] = *b"\x89USEG\r\n\x1a";
 const END_MAGIC: [u8; 4] = *b"SEG1";
-const FLOAT32: u8 = 1;
-const BITS: u8 = 2;
 /// The section that has a manhattan segment's quantiser.
 pub(super) const QUANTISER: u32 = 64;
 
@@ -79,6 +77,8 @@ pub(super) struct Header {
     pub(super) range: SequenceRange,
     pub(super) dimension: u32,
     pub(super) metric: Metric,
+    /// How records hold components.
+    pub(super) element: Element,
     /// How the items are coded.
     pub(super) code: CodeKind,
     pub(super) trees: u32,
@@ -103,7 +103,7 @@ impl Header {
             &self.range.end.to_le_bytes(),
             &self.dimension.to_le_bytes(),
             &padded.to_le_bytes(),
-            &[self.metric.tag(), element(self.metric), self.code.tag(), LANES as u8],
+            &[self.metric.tag(), self.element as u8, self.code.tag(), LANES as u8],
             &self.trees.to_le_bytes(),
             &self.items.to_le_bytes(),
             &self.leaves.to_le_bytes(),
@@ -131,7 +131,9 @@ impl Header {
         expect("padded dimension", &(pad(dimension as usize) as u32), &reader.u32()?)?;
         let tag = reader.u8()?;
         let metric = Metric::from_tag(tag).ok_or_else(|| malformed("a metric", format!("{tag}")))?;
-        expect("element type", &element(metric), &reader.u8()?)?;
+        let element = reader.u8()?;
+        let element = Element::from_tag(element, metric)
+            .ok_or_else(|| malformed(format!("an element type of {metric:?}"), format!("{element}")))?;
         let code = reader.u8()?;
         expect("lanes", &(LANES as u8), &reader.u8()?)?;
         let trees = reader.u32()?;
@@ -144,6 +146,7 @@ impl Header {
             range,
             dimension,
             metric,
+            element,
             code,
             trees,
             items: reader.u64()?,
@@ -159,16 +162,6 @@ impl Header {
         let mut reader = Reader::new(bytes);
         (reader.take(8).ok()? == MAGIC).then(|| reader.u32().ok())?
     }
-}
-
-/// The element type of records.
-fn element(metric: Metric) -> u8 {
-    if metric == Metric::Hamming { BITS } else { FLOAT32 }
-}
-
-/// Bytes of the vector of a record.
-pub(super) fn vector_bytes(metric: Metric, dimension: usize) -> usize {
-    if metric == Metric::Hamming { packed_bytes(dimension) } else { 4 * dimension }
 }
 
 /// Pads with zeros and appends the checksum of what is before it.

@@ -5,6 +5,7 @@
 
 mod check;
 mod columns;
+mod element;
 mod fields;
 mod floats;
 mod forest;

@@ -10,7 +10,7 @@ use crate::fs::Map;
 use crate::segment::SEGMENT_VERSION;
 use crate::segment::format::{
     ALIGNMENT, HEADER_BYTES, Header, Kind, QUANTISER, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TABLE_ENTRY_BYTES,
-    TRAILER_BYTES, TableEntry, Trailer, expect, malformed, vector_bytes,
+    TRAILER_BYTES, TableEntry, Trailer, expect, malformed,
 };
 use crate::segment::reader::{Expected, Sections, Segment};
 
@@ -193,7 +193,7 @@ fn locate(all: &[Section], header: &Header) -> Result<[Range<usize>; Kind::COUNT
             Kind::GroupTable => Some(u64::from(header.groups) * TABLE_ENTRY_BYTES as u64),
             Kind::LeafTable => Some(u64::from(header.leaves) * TABLE_ENTRY_BYTES as u64),
             Kind::Records => {
-                let vector = vector_bytes(header.metric, header.dimension as usize);
+                let vector = header.element.bytes(header.dimension as usize);
                 header.items.checked_mul((vector + RECORD_TAIL_BYTES) as u64)
             }
             Kind::IdOffsets => header.items.checked_add(1).and_then(|offsets| offsets.checked_mul(8)),

@@ -14,8 +14,9 @@ use crate::distance::pad;
 use crate::error::{Error, Result};
 use crate::fs::{self, Map};
 use crate::segment::columns::Directory;
-use crate::segment::format::{Header, Kind, RECORD_TAIL_BYTES, Section, TABLE_ENTRY_BYTES, TableEntry, vector_bytes};
-use crate::types::{Metric, SequenceRange};
+use crate::segment::element::Element;
+use crate::segment::format::{Header, Kind, RECORD_TAIL_BYTES, Section, TABLE_ENTRY_BYTES, TableEntry};
+use crate::types::SequenceRange;
 use crate::vector::Components;
 
 /// What the manifest says of a segment.
@@ -33,7 +34,7 @@ pub(crate) struct Expected {
 /// An item as a segment holds it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Record<'a> {
-    /// The components as the caller gave them.
+    /// The components, as the caller gave them or rounded.
     pub(crate) vector: Components<'a>,
     /// 1 / |v| for cosine, else 0.
     pub(crate) inverse_norm: f32,
@@ -94,6 +95,11 @@ impl Segment {
 
     pub(crate) fn groups(&self) -> usize {
         self.header.groups as usize
+    }
+
+    /// Whether vectors in records are rounded.
+    pub(crate) fn is_rounded(&self) -> bool {
+        self.header.element.is_rounded()
     }
 
     /// The length of the file.
@@ -175,7 +181,7 @@ impl Segment {
     /// The item at a position.
     pub(crate) fn record(&self, position: u32) -> Result<Record<'_>> {
         let bytes = self.record_bytes(position);
-        let record = parse_record(bytes, self.header.metric, self.header.dimension as usize)
+        let record = parse_record(bytes, self.header.element, self.header.dimension as usize)
             .ok_or_else(|| self.out_of_bounds(Kind::Records, "position", u64::from(position), self.header.items))?;
         if !self.intact_records.get(position as usize) {
             let found = checksum(&[&u64::from(position).to_le_bytes(), record.covered]);
@@ -196,7 +202,7 @@ impl Segment {
     }
 
     fn record_len(&self) -> usize {
-        vector_bytes(self.header.metric, self.header.dimension as usize) + RECORD_TAIL_BYTES
+        self.header.element.bytes(self.header.dimension as usize) + RECORD_TAIL_BYTES
     }
 
     fn record_start(&self, position: u32) -> usize {
@@ -328,15 +334,12 @@ struct StoredRecord<'a> {
     checksum: u32,
 }
 
-fn parse_record(bytes: &[u8], metric: Metric, dimension: usize) -> Option<StoredRecord<'_>> {
+fn parse_record(bytes: &[u8], element: Element, dimension: usize) -> Option<StoredRecord<'_>> {
     let (covered, stored) = bytes.split_last_chunk::<4>()?;
-    let (vector, tail) = covered.split_at_checked(vector_bytes(metric, dimension))?;
+    let (vector, tail) = covered.split_at_checked(element.bytes(dimension))?;
     let mut tail = Reader::new(tail);
     let record = Record {
-        vector: match metric {
-            Metric::Hamming => Components::Bits(vector),
-            _ => Components::Floats(bytemuck::try_cast_slice(vector).ok()?),
-        },
+        vector: element.read(vector, dimension)?,
         inverse_norm: tail.f32().ok()?,
         sequence: tail.u64().ok()?,
     };

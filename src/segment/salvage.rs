@@ -6,12 +6,12 @@
 use std::ops::Range;
 use std::path::Path;
 
-use crate::bits::{self, packed_bytes};
-use crate::bytes::{Reader, checksum, floats};
+use crate::bytes::{Reader, checksum};
 use crate::error::Result;
 use crate::fs::Map;
+use crate::segment::element::Element;
 use crate::segment::format::{
-    ALIGNMENT, Header, Kind, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TRAILER_BYTES, Trailer, vector_bytes,
+    ALIGNMENT, Header, Kind, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TRAILER_BYTES, Trailer,
 };
 use crate::types::{Id, MAX_ID_BYTES, Metric};
 
@@ -33,8 +33,8 @@ pub(crate) struct Remains {
     pub(crate) metric: Option<Metric>,
     pub(crate) dimension: Option<usize>,
     pub(crate) uuid: Option<[u8; 16]>,
-    /// Bytes of the vector of a record: of floats, or fewer of bits.
-    vector_bytes: usize,
+    /// How records hold components, if it is known.
+    element: Option<Element>,
     sections: Option<Sections>,
 }
 
@@ -61,27 +61,26 @@ impl Remains {
         let of_header = header.as_ref().map(|header| header.dimension as usize);
         let dimension = of_header.or(dimension).or_else(|| dimension_of(table.as_ref()?));
         let forms = match (&header, dimension) {
-            (Some(header), Some(dimension)) => vec![vector_bytes(header.metric, dimension)],
-            (None, Some(dimension)) => vec![4 * dimension, packed_bytes(dimension)],
+            (Some(header), Some(_)) => vec![header.element],
+            (None, Some(_)) => vec![Element::Float32, Element::Bits, Element::Float16, Element::Bytes],
             (_, None) => Vec::new(),
         };
-        let found = forms.iter().find_map(|&vector| {
+        let found = forms.iter().find_map(|&element| {
+            let vector = element.bytes(dimension?);
             let is_sound = |sections: &Sections| has_record(&file, vector, sections.records.start);
             let table = table.clone().filter(|table| header.is_some() && table.is_intact || is_sound(table));
             let sections = table.or_else(|| by_search(&file, vector, header.as_ref()))?;
-            Some((vector, sections))
+            Some((element, sections))
         });
         let trusted = || Some((*forms.first()?, table.clone().filter(|table| table.is_intact)?));
-        let (vector_bytes, sections) =
-            found.or_else(trusted).map_or((0, None), |(vector, sections)| (vector, Some(sections)));
+        let (element, sections) = found.or_else(trusted).unzip();
         let (metric, uuid) = (header.as_ref().map(|header| header.metric), header.map(|header| header.uuid));
-        Ok(Remains { file, metric, dimension, uuid, vector_bytes, sections })
+        Ok(Remains { file, metric, dimension, uuid, element, sections })
     }
 
     /// The records with a good checksum, and how many there should be.
     pub(crate) fn records(&self) -> (Vec<FoundRecord>, usize) {
-        let Some(sections) = &self.sections else { return (Vec::new(), 0) };
-        let vector = self.vector_bytes;
+        let (Some(sections), Some(vector)) = (&self.sections, self.vector_bytes()) else { return (Vec::new(), 0) };
         let count = sections.records.len() / record_bytes(vector);
         let mut ids = Ids::new(self.file.get(sections.offsets.clone()), self.file.get(sections.ids.clone()));
         let mut found = Vec::new();
@@ -98,10 +97,18 @@ impl Remains {
     /// The vector of a record that was found.
     pub(crate) fn vector(&self, position: usize) -> Option<Vec<f32>> {
         let (dimension, sections) = (self.dimension?, self.sections.as_ref()?);
-        let record = record(&self.file, self.vector_bytes, sections.records.start, position)?;
-        let vector = record.get(..self.vector_bytes)?;
-        let is_floats = self.vector_bytes == 4 * dimension;
-        Some(if is_floats { floats(vector).collect() } else { bits::unpack(vector, dimension).collect() })
+        let vector = self.vector_bytes()?;
+        let record = record(&self.file, vector, sections.records.start, position)?;
+        Some(self.element?.read(record.get(..vector)?, dimension)?.to_floats(dimension).into_owned())
+    }
+
+    /// Whether vectors differ from those of the rows by rounding.
+    pub(crate) fn is_rounded(&self) -> bool {
+        self.element.is_some_and(Element::is_rounded)
+    }
+
+    fn vector_bytes(&self) -> Option<usize> {
+        Some(self.element?.bytes(self.dimension?))
     }
 }
 

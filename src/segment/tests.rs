@@ -12,7 +12,6 @@ use crate::bytes::checksum;
 use crate::filter::Test;
 use crate::metadata::{Metadata, Value, codec};
 use crate::types::{Id, Metric};
-use crate::vector::Components;
 
 mod damage;
 
@@ -93,14 +92,18 @@ struct Built {
 }
 
 impl Built {
-    fn new(metric: Metric, dimension: usize, mut rows: SegmentRows, trees: usize) -> Built {
+    fn new(metric: Metric, dimension: usize, rows: SegmentRows, trees: usize) -> Built {
+        Built::with(metric, dimension, rows, spec(trees))
+    }
+
+    fn with(metric: Metric, dimension: usize, mut rows: SegmentRows, spec: SegmentSpec) -> Built {
         if metric == Metric::Hamming {
             change(&mut rows, |component| f32::from(u8::from(component > 0.0)));
         }
         let mean = metric.is_centred().then(|| vec![0.25; dimension]);
         let frame = Frame::new(metric, dimension, 99, mean);
         let dir = tempfile::tempdir().unwrap();
-        let written = build(&frame, &rows, &spec(trees), &dir.path().join("a.tmp"), &|_| true).unwrap();
+        let written = build(&frame, &rows, &spec, &dir.path().join("a.tmp"), &|_| true).unwrap();
         Built { frame, rows, dir, written }
     }
 
@@ -168,10 +171,8 @@ fn read_everything(segment: &Segment) -> Result<Vec<u8>> {
     }
     for position in 0..segment.items() as u32 {
         let record = segment.record(position)?;
-        match record.vector {
-            Components::Floats(floats) => answers.extend(floats.iter().flat_map(|component| component.to_le_bytes())),
-            Components::Bits(packed) => answers.extend_from_slice(packed),
-        }
+        let components = record.vector.to_floats(segment.header.dimension as usize);
+        answers.extend(components.iter().flat_map(|component| component.to_le_bytes()));
         answers.extend(record.inverse_norm.to_le_bytes());
         answers.extend(segment.position_of(record.sequence)?.unwrap_or(u32::MAX).to_le_bytes());
         answers.extend_from_slice(segment.stored_id(position)?);

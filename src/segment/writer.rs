@@ -4,21 +4,20 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::bits;
 use crate::bytes::{checksum, put_floats};
 use crate::code::{CodeKind, Frame};
 use crate::error::{Error, Result};
 use crate::fs;
 use crate::segment::columns;
+use crate::segment::element::Element;
 use crate::segment::format::{
     ALIGNMENT, Header, Kind, QUANTISER, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TABLE_ENTRY_BYTES, TRAILER_BYTES,
-    TableEntry, Trailer, vector_bytes,
+    TableEntry, Trailer,
 };
 use crate::segment::layout::{ENCODED, EncodedRun, Image};
 use crate::segment::progress::{Phase, Progress};
 use crate::segment::rows::SegmentRows;
 use crate::segment::{SegmentSpec, refused};
-use crate::types::Metric;
 
 /// Bytes handed to the system at once, at multiples of them. What Linux is given like this it may keep, and map, in huge
 /// pages, which spares searches a good part of their misses of the address cache.
@@ -44,7 +43,8 @@ pub(super) fn write(
     path: &Path,
     progress: &Progress<'_>,
 ) -> Result<Written> {
-    let phase = Phase { start: ENCODED, end: 1.0, units: expected_bytes(frame, rows, image) };
+    let element = Element::of(frame.metric(), spec.options.vectors);
+    let phase = Phase { start: ENCODED, end: 1.0, units: expected_bytes(frame, rows, element, image) };
     progress.begin(phase)?;
     let mut stream = Stream::create(path, progress, phase)?;
     stream.put(&header(frame, rows, spec, image).encode())?;
@@ -52,7 +52,7 @@ pub(super) fn write(
     stream.section(Kind::LeafTable, |stream| put_table(stream, &image.leaves))?;
     stream.section(Kind::Groups, |stream| image.groups.iter().try_for_each(|run| stream.put(&run.bytes)))?;
     stream.section(Kind::Leaves, |stream| image.leaves.iter().try_for_each(|run| stream.put(&run.bytes)))?;
-    stream.section(Kind::Records, |stream| put_records(stream, frame, rows, image))?;
+    stream.section(Kind::Records, |stream| put_records(stream, frame, rows, element, image))?;
     stream.section(Kind::IdOffsets, |stream| put_id_offsets(stream, rows, image))?;
     stream.section(Kind::Ids, |stream| put_ids(stream, rows, image))?;
     stream.section(Kind::SequenceOrder, |stream| {
@@ -70,9 +70,9 @@ pub(super) fn write(
     stream.finish(spec)
 }
 
-fn expected_bytes(frame: &Frame, rows: &SegmentRows, image: &Image) -> usize {
+fn expected_bytes(frame: &Frame, rows: &SegmentRows, element: Element, image: &Image) -> usize {
     let runs = image.groups.iter().chain(&image.leaves).map(|run| run.bytes.len() + TABLE_ENTRY_BYTES).sum::<usize>();
-    runs + rows.len() * (vector_bytes(frame.metric(), frame.dimension()) + RECORD_TAIL_BYTES + 32)
+    runs + rows.len() * (element.bytes(frame.dimension()) + RECORD_TAIL_BYTES + 32)
 }
 
 fn header(frame: &Frame, rows: &SegmentRows, spec: &SegmentSpec, image: &Image) -> Header {
@@ -83,6 +83,7 @@ fn header(frame: &Frame, rows: &SegmentRows, spec: &SegmentSpec, image: &Image) 
         range: spec.range,
         dimension: frame.dimension() as u32,
         metric: frame.metric(),
+        element: Element::of(frame.metric(), spec.options.vectors),
         code: CodeKind::of_segment(frame.metric(), spec.options.trees.max(1)),
         trees: spec.options.trees.max(1) as u32,
         items: rows.len() as u64,
@@ -106,16 +107,18 @@ fn put_table(stream: &mut Stream<'_>, runs: &[EncodedRun]) -> Result<()> {
     Ok(())
 }
 
-fn put_records(stream: &mut Stream<'_>, frame: &Frame, rows: &SegmentRows, image: &Image) -> Result<()> {
-    let mut record = Vec::with_capacity(vector_bytes(frame.metric(), frame.dimension()) + RECORD_TAIL_BYTES);
+fn put_records(
+    stream: &mut Stream<'_>,
+    frame: &Frame,
+    rows: &SegmentRows,
+    element: Element,
+    image: &Image,
+) -> Result<()> {
+    let mut record = Vec::with_capacity(element.bytes(frame.dimension()) + RECORD_TAIL_BYTES);
     for (position, &row) in (0u64..).zip(&image.row_at) {
         let row = row as usize;
         record.clear();
-        let vector = rows.vector(row, frame.dimension());
-        match frame.metric() {
-            Metric::Hamming => bits::pack(vector, &mut record),
-            _ => put_floats(&mut record, vector),
-        }
+        element.put(rows.vector(row, frame.dimension()), &mut record);
         put_floats(&mut record, &[image.inverse_norms[row]]);
         record.extend_from_slice(&rows.sequences[row].to_le_bytes());
         let sum = checksum(&[&position.to_le_bytes(), &record]);

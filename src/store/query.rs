@@ -58,6 +58,9 @@ pub struct QueryReport {
     pub unknown_fields: Vec<String>,
 }
 
+/// Hits that are found beyond half as many again, where their distances are measured again.
+const SPARE_HITS: usize = 8;
+
 /// How far a query goes.
 #[derive(Clone, Copy, Debug)]
 enum Effort {
@@ -91,6 +94,7 @@ pub struct Query {
     /// Ids that are no answers, whatever the filter says.
     left_out: BTreeSet<Id>,
     pub(super) diversity: Option<Diversity>,
+    exact_distances: bool,
     vectors: bool,
     metadata: bool,
 }
@@ -107,6 +111,7 @@ impl Query {
             filter: None,
             left_out: BTreeSet::new(),
             diversity: None,
+            exact_distances: false,
             vectors: false,
             metadata: false,
         }
@@ -171,6 +176,14 @@ impl Query {
     /// Compares with every vector: a recall of 1, in time that grows with the store.
     pub fn exact(mut self) -> Query {
         self.effort = Effort::Exact;
+        self
+    }
+
+    /// Whether distances are exact where segments hold [rounded vectors](crate::SegmentVectors): half as many hits again
+    /// are found, measured by their rows, and the nearest of them returned. Costs a read of the row of each. Elsewhere
+    /// distances always are exact. Default: false.
+    pub fn exact_distances(mut self, exact: bool) -> Query {
+        self.exact_distances = exact;
         self
     }
 
@@ -274,9 +287,19 @@ impl Query {
         };
         let node = self.node();
         let filter = node.as_deref();
-        let request =
-            Request { vector: &self.vector, k, reach, max_distance: self.max_distance, filter, first_found: false };
-        let answer = search::search(view, &request)?;
+        let rounded = self.exact_distances && k > 0 && reach != Reach::Exact && search::has_rounded(view);
+        let (found, max_distance) = if rounded {
+            (k.saturating_add(k / 2).saturating_add(SPARE_HITS), f32::INFINITY)
+        } else {
+            (k, self.max_distance)
+        };
+        let request = Request { vector: &self.vector, k: found, reach, max_distance, filter, first_found: false };
+        let mut answer = search::search(view, &request)?;
+        if rounded {
+            search::measure_again(view, &self.vector, &mut answer.found)?;
+            answer.found.retain(|found| found.distance <= self.max_distance);
+            answer.found.truncate(k);
+        }
         if answer.set_aside {
             self.snapshot.report_damage();
         }

@@ -1,6 +1,7 @@
 //! Stores written by the first release of each format version keep opening, with every item they held.
 //!
-//! The fixtures are in `tests/fixtures`, a directory for each format version and metric. To write those of a new
+//! The fixtures are in `tests/fixtures`, a directory for each format version and metric, and for
+//! each further form of segments. To write those of a new
 //! version: `UNDERSTORY_WRITE_FIXTURES=tests/fixtures cargo test --test it format_fixture`. Those that are there
 //! are never written again.
 
@@ -8,10 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use understory::{Batch, Id, Maintenance, Metric, Options, Store, Value, field};
+use understory::{Batch, Id, Maintenance, Metric, Options, SegmentVectors, Store, Value, field};
 
 const DIMENSION: usize = 8;
 const METRICS: [Metric; 5] = [Metric::Cosine, Metric::Euclidean, Metric::Dot, Metric::Manhattan, Metric::Hamming];
+/// The forms that came with short factors, and what their directories are called.
+const FORMS: [(&str, Metric, SegmentVectors); 3] = [
+    ("short", Metric::Euclidean, SegmentVectors::Float32),
+    ("float16", Metric::Cosine, SegmentVectors::Float16),
+    ("int8", Metric::Dot, SegmentVectors::Int8),
+];
 
 #[derive(Serialize)]
 struct Fields {
@@ -54,8 +61,8 @@ fn contents() -> BTreeMap<Id, u64> {
 }
 
 /// A store with a segment, blocks, fresh rows, dead items in both, and a delta.
-fn write(path: &Path, metric: Metric) {
-    let options = Options::new().metric(metric).maintenance(Maintenance::Manual);
+fn write(path: &Path, metric: Metric, vectors: SegmentVectors) {
+    let options = Options::new().metric(metric).maintenance(Maintenance::Manual).segment_vectors(vectors);
     let store = Store::open_with(path, options).unwrap();
     let mut batch = Batch::new();
     for number in 0..120 {
@@ -97,10 +104,12 @@ fn copy(from: &Path, to: &Path) {
 #[test]
 fn write_fixtures_where_asked() {
     let Ok(folder) = std::env::var("UNDERSTORY_WRITE_FIXTURES") else { return };
-    for metric in METRICS {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&folder).join(format!("format-1-{metric}"));
+    let metrics = METRICS.map(|metric| (metric.to_string(), metric, SegmentVectors::Float32));
+    let forms = FORMS.map(|(name, metric, vectors)| (format!("{metric}-{name}"), metric, vectors));
+    for (name, metric, vectors) in metrics.into_iter().chain(forms) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&folder).join(format!("format-1-{name}"));
         if !path.exists() {
-            write(&path, metric);
+            write(&path, metric, vectors);
         }
     }
 }
@@ -108,7 +117,7 @@ fn write_fixtures_where_asked() {
 #[test]
 fn stores_of_every_format_version_open_with_all_they_held() {
     let fixtures = fixtures();
-    assert!(fixtures.len() >= METRICS.len(), "{fixtures:?}");
+    assert!(fixtures.len() >= METRICS.len() + FORMS.len(), "{fixtures:?}");
     for fixture in fixtures {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store");
@@ -141,7 +150,7 @@ fn check(store: &Store) {
         assert_eq!(item.metadata.get("name"), Some(&Value::from(format!("item {number}"))));
         assert_eq!(item.metadata.get("half"), Some(&Value::Float(number as f64 / 2.0)));
         assert_eq!(item.metadata.len(), 6);
-        let all = store.query(&item.vector).unwrap().k(contents.len()).run().unwrap();
+        let all = store.query(&item.vector).unwrap().k(contents.len()).exact_distances(true).run().unwrap();
         let exact = store.query(&item.vector).unwrap().k(contents.len()).exact().run().unwrap();
         assert_eq!(all.len(), contents.len());
         assert_eq!(all, exact);

@@ -14,6 +14,7 @@ mod format_fixture;
 mod model;
 mod oracle;
 mod read_only;
+mod rounded;
 mod sample_recall;
 mod space;
 mod stress;

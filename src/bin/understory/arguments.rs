@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lexopt::prelude::*;
-use understory::{Filter, Id, Metric};
+use understory::{Filter, Id, Metric, SegmentVectors};
 
 use crate::failure::{Failure, Result};
 
@@ -13,7 +13,7 @@ Keeps vectors with ids and metadata in a directory, and finds the nearest ones.
 
 usage: understory COMMAND ...
 
-  import STORE FILE [--metric cosine|euclidean|dot|manhattan|hamming] [--dim N] [--ids FILE] [--metadata FILE.jsonl] [--text-id] [--json]
+  import STORE FILE [--metric cosine|euclidean|dot|manhattan|hamming] [--dim N] [--ids FILE] [--metadata FILE.jsonl] [--text-id] [--vectors float32|float16|int8] [--json]
       Adds the vectors of FILE (.npy, .fvecs, .bvecs, .jsonl, Annoy's .ann with --dim), creating the store if it is
       missing. Ids are row numbers unless given, one a line; metadata is one JSON object a line, in row order. Ends
       compacted.
@@ -25,7 +25,7 @@ usage: understory COMMAND ...
   count STORE [--filter EXPR] [--json]
       Prints how many items there are, or how many match.
 
-  bench STORE --queries FILE (--truth FILE.npy | --filter EXPR) [-k 10] [--json]
+  bench STORE --queries FILE (--truth FILE.npy | --filter EXPR) [-k 10] [--exact-distances] [--json]
       Measures recall and speed, from low effort to exact, on one thread. Truth is a table of row numbers; the
       store's ids must be row numbers too. With a filter the truth is what an exact search finds.
 
@@ -73,6 +73,7 @@ pub(crate) struct Import {
     pub(crate) store: PathBuf,
     pub(crate) file: PathBuf,
     pub(crate) metric: Option<Metric>,
+    pub(crate) vectors: SegmentVectors,
     /// Of an .ann file.
     pub(crate) dim: Option<usize>,
     pub(crate) ids: Option<PathBuf>,
@@ -119,6 +120,8 @@ pub(crate) struct Bench {
     pub(crate) queries: PathBuf,
     pub(crate) truth: Truth,
     pub(crate) k: usize,
+    /// Where segments have rounded vectors, hits are measured by their rows.
+    pub(crate) exact_distances: bool,
     pub(crate) json: bool,
 }
 
@@ -141,12 +144,16 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         None => return Err(usage("expected a command, found none")),
     };
     match name.to_str() {
-        Some("import") => import(Options::read(parser, &["metric", "dim", "ids", "metadata", "text-id", "json"])?),
+        Some("import") => {
+            import(Options::read(parser, &["metric", "dim", "ids", "metadata", "text-id", "vectors", "json"])?)
+        }
         Some("search") => {
             let known = ["query", "row", "near", "k", "filter", "recall", "effort", "exact", "text-id", "json"];
             search(Options::read(parser, &known)?)
         }
-        Some("bench") => bench(Options::read(parser, &["queries", "truth", "filter", "k", "json"])?),
+        Some("bench") => {
+            bench(Options::read(parser, &["queries", "truth", "filter", "k", "exact-distances", "json"])?)
+        }
         Some("count") => Options::read(parser, &["filter", "json"])?.finish(|options| {
             Ok(Command::Count { store: options.path("STORE")?, filter: options.filter.take(), json: options.json })
         }),
@@ -183,6 +190,8 @@ struct Options {
     help: bool,
     paths: std::collections::VecDeque<PathBuf>,
     metric: Option<Metric>,
+    vectors: SegmentVectors,
+    exact_distances: bool,
     dim: Option<usize>,
     trees: Option<i32>,
     ids: Option<PathBuf>,
@@ -230,6 +239,15 @@ impl Options {
                 let name = parser.value()?.string()?;
                 self.metric = Some(name.parse().map_err(|error: understory::Error| usage(error.to_string()))?);
             }
+            "vectors" => {
+                self.vectors = match parser.value()?.string()?.as_str() {
+                    "float32" => SegmentVectors::Float32,
+                    "float16" => SegmentVectors::Float16,
+                    "int8" => SegmentVectors::Int8,
+                    other => return Err(usage(format!("expected float32, float16 or int8, found {other}"))),
+                }
+            }
+            "exact-distances" => self.exact_distances = true,
             "dim" => self.dim = Some(parser.value()?.parse()?),
             "trees" => self.trees = Some(parser.value()?.parse()?),
             "ids" => self.ids = Some(parser.value()?.into()),
@@ -290,6 +308,7 @@ fn import(options: Options) -> Result<Command> {
             store: options.path("STORE")?,
             file: options.path("FILE")?,
             metric: options.metric,
+            vectors: options.vectors,
             dim: options.dim,
             ids: options.ids.take(),
             metadata: options.metadata.take(),
@@ -329,7 +348,14 @@ fn bench(options: Options) -> Result<Command> {
         if k == 0 {
             return Err(usage("expected -k of at least 1, found 0"));
         }
-        Ok(Command::Bench(Bench { store, queries, truth, k, json: options.json }))
+        Ok(Command::Bench(Bench {
+            store,
+            queries,
+            truth,
+            k,
+            exact_distances: options.exact_distances,
+            json: options.json,
+        }))
     })
 }
 

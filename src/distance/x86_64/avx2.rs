@@ -198,6 +198,16 @@ pub(super) mod vectors {
         lanewise::add_assign(sum, vector);
     }
 
+    #[target_feature(enable = "avx2,fma")]
+    pub(crate) fn widen_halves(halves: &[u16], scale: f32, out: &mut [f32]) {
+        lanewise::widen_halves(halves, scale, out);
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(crate) fn widen_bytes(bytes: &[u8], least: f32, step: f32, out: &mut [f32]) {
+        lanewise::widen_bytes(bytes, least, step, out);
+    }
+
     /// The sum of all lanes of the registers.
     #[target_feature(enable = "avx2,fma")]
     #[inline]

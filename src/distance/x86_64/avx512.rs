@@ -12,7 +12,9 @@ mod vectors {
 
     /// The narrower forms are the faster ones: twice as fast for the transform, whose shuffles compile badly for wide
     /// registers, and no slower for the others.
-    pub(super) use super::super::avx2::vectors::{add_assign, hadamard, hamming, multiply};
+    pub(super) use super::super::avx2::vectors::{
+        add_assign, hadamard, hamming, multiply, widen_bytes, widen_halves,
+    };
 
     /// Floats in a register.
     const WIDTH: usize = 16;

@@ -60,6 +60,8 @@ macro_rules! kernel_set {
                 fn hadamard(values: &mut [f32]) -> ();
                 fn multiply(values: &mut [f32], factors: &[f32]) -> ();
                 fn add_assign(sum: &mut [f32], vector: &[f32]) -> ();
+                fn widen_halves(halves: &[u16], scale: f32, out: &mut [f32]) -> ();
+                fn widen_bytes(bytes: &[u8], least: f32, step: f32, out: &mut [f32]) -> ();
             }
             Kernels {
                 name: $name,
@@ -74,6 +76,8 @@ macro_rules! kernel_set {
                 hadamard,
                 multiply,
                 add_assign,
+                widen_halves,
+                widen_bytes,
             }
         };
     };

@@ -1,6 +1,7 @@
 //! Damaged segments: an error or the same answers, never a panic.
 
 use super::*;
+use crate::options::SegmentVectors;
 use crate::segment::format::{
     HEADER_BYTES, Kind, SECTION_BYTES, Section, TABLE_ENTRY_BYTES, TRAILER_BYTES, TableEntry, Trailer,
 };
@@ -10,14 +11,25 @@ fn small() -> Built {
 }
 
 fn small_of(metric: Metric) -> Built {
-    Built::new(metric, 3, clustered(40, 3, 3, 1), 1)
+    small_kind((metric, SegmentVectors::Float32))
 }
 
-/// One of each kind of code.
-const KINDS: [Metric; 3] = [Metric::Cosine, Metric::Manhattan, Metric::Hamming];
+fn small_kind((metric, vectors): (Metric, SegmentVectors)) -> Built {
+    let options = SegmentOptions { vectors, ..SegmentOptions::default() };
+    Built::with(metric, 3, clustered(40, 3, 3, 1), SegmentSpec { options, ..spec(1) })
+}
+
+/// One of each kind of code and of each element type.
+const KINDS: [(Metric, SegmentVectors); 5] = [
+    (Metric::Cosine, SegmentVectors::Float32),
+    (Metric::Manhattan, SegmentVectors::Float32),
+    (Metric::Hamming, SegmentVectors::Float32),
+    (Metric::Euclidean, SegmentVectors::Float16),
+    (Metric::Dot, SegmentVectors::Int8),
+];
 
 fn vector_bytes(built: &Built) -> usize {
-    crate::segment::format::vector_bytes(built.frame.metric(), 3)
+    built.open().unwrap().record_bytes(0).len() - 16
 }
 
 /// Puts other bytes where a segment was and reads what can be read.
@@ -41,7 +53,7 @@ impl<'a> Damaged<'a> {
 
 #[test]
 fn every_flipped_byte_is_found_and_no_answer_is_wrong() {
-    KINDS.into_iter().for_each(|metric| every_flip_is_found(&small_of(metric)));
+    KINDS.into_iter().for_each(|kind| every_flip_is_found(&small_kind(kind)));
 }
 
 fn every_flip_is_found(built: &Built) {
@@ -63,7 +75,7 @@ fn every_flip_is_found(built: &Built) {
 
 #[test]
 fn every_truncation_is_refused() {
-    KINDS.into_iter().for_each(|metric| truncations_are_refused(&small_of(metric)));
+    KINDS.into_iter().for_each(|kind| truncations_are_refused(&small_kind(kind)));
 }
 
 fn truncations_are_refused(built: &Built) {
@@ -197,7 +209,7 @@ fn interesting(bytes: &[u8]) -> Vec<usize> {
 
 #[test]
 fn damage_under_recomputed_checksums_never_panics() {
-    KINDS.into_iter().for_each(|metric| damage_never_panics(&small_of(metric)));
+    KINDS.into_iter().for_each(|kind| damage_never_panics(&small_kind(kind)));
 }
 
 fn damage_never_panics(built: &Built) {
@@ -238,8 +250,8 @@ fn damage_never_panics(built: &Built) {
 
 #[test]
 fn resealing_an_undamaged_file_changes_nothing() {
-    for metric in KINDS {
-        let built = small_of(metric);
+    for kind in KINDS {
+        let built = small_kind(kind);
         let mut bytes = built.bytes();
         assert_eq!(reseal(&mut bytes, vector_bytes(&built)), built.written.checksum);
         assert!(bytes == built.bytes());

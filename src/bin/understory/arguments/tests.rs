@@ -19,6 +19,7 @@ fn import_takes_its_options_in_any_order() {
         store: "s".into(),
         file: "f.npy".into(),
         metric: Some(Metric::Euclidean),
+        vectors: SegmentVectors::Float32,
         dim: Some(8),
         ids: Some("i".into()),
         metadata: Some("m.jsonl".into()),
@@ -61,8 +62,14 @@ fn search_knows_two_targets_and_four_efforts() {
 
 #[test]
 fn the_other_commands_take_a_store() {
-    let bench =
-        Bench { store: "s".into(), queries: "q.npy".into(), truth: Truth::File("t.npy".into()), k: 10, json: false };
+    let bench = Bench {
+        store: "s".into(),
+        queries: "q.npy".into(),
+        truth: Truth::File("t.npy".into()),
+        k: 10,
+        exact_distances: false,
+        json: false,
+    };
     assert_eq!(parsed("bench s --queries q.npy --truth t.npy"), Ok(Command::Bench(bench)));
     assert!(refused("bench s --queries q.npy --truth t.npy --filter a=1").contains("found both"));
     let count = |filter| Command::Count { store: "s".into(), filter, json: false };

@@ -61,10 +61,11 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Truth::Filtered(_) => Vec::new(),
     };
     let store = open_to_read(&bench.store)?;
-    let task = match &bench.truth {
+    let mut task = match &bench.truth {
         Truth::File(_) => Task::of_rows(store, bench.k, &rows, &queries)?,
         Truth::Filtered(filter) => Task::filtered(store, bench.k, filter, &queries)?,
     };
+    task.exact_distances = bench.exact_distances;
     let store = &task.store;
     let stats = store.stats()?;
     let settings = settings(stats.items, stats.default_effort);
@@ -103,6 +104,7 @@ struct Task {
     store: Store,
     k: usize,
     filter: Option<Filter>,
+    exact_distances: bool,
     /// For each query.
     nearest: Vec<HashSet<Id>>,
     /// For each query the distance of the farthest of these, where ties are the rule: whatever is no farther counts as
@@ -122,7 +124,7 @@ impl Task {
                 limits.push(query.iter().zip(&item.vector).map(|(left, right)| (left - right).abs()).sum());
             }
         }
-        Ok(Task { store, k, filter: None, nearest: from_rows(rows, k), limits })
+        Ok(Task { store, k, filter: None, exact_distances: false, nearest: from_rows(rows, k), limits })
     }
 
     /// With what an exact search finds. What it looked at is reported where a field of the filter is unknown.
@@ -132,11 +134,11 @@ impl Task {
         let ids = |hits: Vec<Hit>| hits.into_iter().map(|hit| hit.id).collect();
         let nearest = |query| Ok(ids(store.query(query)?.filter(filter).k(k).exact().run()?));
         let nearest = queries.iter().map(nearest).collect::<Result<_>>()?;
-        Ok(Task { store, k, filter: Some(filter.clone()), nearest, limits: Vec::new() })
+        Ok(Task { store, k, filter: Some(filter.clone()), exact_distances: false, nearest, limits: Vec::new() })
     }
 
     fn search(&self, setting: Setting, query: &[f32]) -> Result<Vec<Hit>> {
-        let query = self.store.query(query)?.k(self.k);
+        let query = self.store.query(query)?.k(self.k).exact_distances(self.exact_distances);
         let query = match &self.filter {
             Some(filter) => query.filter(filter),
             None => query,

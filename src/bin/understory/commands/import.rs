@@ -31,7 +31,7 @@ pub(crate) fn run(import: &Import) -> Result<()> {
     let mut source = open_source(import)?;
     let ids = import.ids.as_deref().map(|path| side_file(path, source.rows())).transpose()?;
     let metadata = import.metadata.as_deref().map(|path| side_file(path, source.rows())).transpose()?;
-    let mut options = Options::new().maintenance(Maintenance::Manual);
+    let mut options = Options::new().maintenance(Maintenance::Manual).segment_vectors(import.vectors);
     if let Some(metric) = metric(import) {
         options = options.metric(metric);
     }

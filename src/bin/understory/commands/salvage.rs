@@ -15,6 +15,7 @@ struct Report<'r> {
     from_rows: u64,
     from_pages: u64,
     from_segments: u64,
+    rounded: u64,
     without_metadata: u64,
     uncertain: u64,
     older: u64,
@@ -61,6 +62,7 @@ impl Report<'_> {
             from_rows: report.from_rows,
             from_pages: report.from_pages,
             from_segments: report.from_segments,
+            rounded: report.rounded,
             without_metadata: report.without_metadata,
             uncertain: report.uncertain,
             older: report.older,
@@ -79,6 +81,7 @@ fn lines(report: &SalvageReport) -> Vec<String> {
     let cares = [
         (report.from_pages, "found among the bytes of the row file"),
         (report.from_segments, "from segments"),
+        (report.rounded, "rounded, as their segment had them"),
         (report.without_metadata, "without their metadata"),
         (report.uncertain, "may have been deleted or replaced since"),
         (report.older, "in an older version, the newest being lost"),
