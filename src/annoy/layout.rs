@@ -121,6 +121,11 @@ impl<'a> Nodes<'a> {
         Some(Node { layout: self.layout, words })
     }
 
+    /// The bytes of a node; none if there is no such node.
+    pub(super) fn bytes(&self, number: u32) -> &'a [u8] {
+        self.get(number as usize).map_or(&[], |node| bytemuck::cast_slice(node.words))
+    }
+
     /// A node that is known to exist.
     pub(super) fn at(&self, number: usize) -> Node<'a> {
         let start = number * self.layout.node;

@@ -3,8 +3,6 @@
 //! A *raw* distance orders candidates: squared for euclidean, `2 - 2 cos` for angular, the negated product for dot.
 //! What callers see is made of it by [`Measure::shown`].
 
-use wide::f32x8;
-
 use super::layout::{Layout, Node};
 use super::{Format, Metric};
 use crate::distance::{Kernels, kernels};
@@ -22,6 +20,12 @@ pub(super) struct Measure {
 pub(super) struct Probe<'a> {
     words: &'a [u32],
     squared_norm: f32,
+}
+
+impl<'a> Probe<'a> {
+    pub(super) fn words(&self) -> &'a [u32] {
+        self.words
+    }
 }
 
 impl Measure {
@@ -47,18 +51,22 @@ impl Measure {
         self.kernels.dot(components, components)
     }
 
+    /// The squared norm that an angular item is measured with. Files older than Annoy 1.11 keep none.
+    pub(super) fn item_norm(&self, item: Node<'_>) -> f32 {
+        let stored = item.squared_norm();
+        if stored == 0.0 { self.squared_norm(item.vector()) } else { stored }
+    }
+
     /// The raw distance of an item.
     pub(super) fn raw(&self, probe: &Probe<'_>, item: Node<'_>) -> f32 {
         match self.metric {
             Metric::Angular => {
-                // Files older than Annoy 1.11 keep no norms.
-                let stored = item.squared_norm();
-                let norm = if stored == 0.0 { self.squared_norm(item.vector()) } else { stored };
+                let norm = self.item_norm(item);
                 let product = self.kernels.dot(bytemuck::cast_slice(probe.words), item.components());
                 angular(product, probe.squared_norm * norm)
             }
             Metric::Euclidean => self.kernels.squared_euclidean(bytemuck::cast_slice(probe.words), item.components()),
-            Metric::Manhattan => manhattan(bytemuck::cast_slice(probe.words), item.components()),
+            Metric::Manhattan => self.kernels.manhattan(bytemuck::cast_slice(probe.words), item.components()),
             Metric::Dot => -self.kernels.dot(bytemuck::cast_slice(probe.words), item.components()),
             Metric::Hamming => differing_bits(probe.words, item.vector()) as f32,
         }
@@ -95,19 +103,6 @@ pub(super) fn has_bit(words: &[u32], bit: usize) -> bool {
     words[word] >> shift & 1 == 1
 }
 
-/// The sum of absolute differences.
-pub(super) fn manhattan(a: &[f32], b: &[f32]) -> f32 {
-    let ((a_lanes, a_tail), (b_lanes, b_tail)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let mut sums = [f32x8::ZERO; 4];
-    for (a, b) in a_lanes.chunks(4).zip(b_lanes.chunks(4)) {
-        for ((a, b), sum) in a.iter().zip(b).zip(&mut sums) {
-            *sum += (f32x8::new(*a) - f32x8::new(*b)).abs();
-        }
-    }
-    let tail: f32 = a_tail.iter().zip(b_tail).map(|(a, b)| (a - b).abs()).sum();
-    ((sums[0] + sums[1]) + (sums[2] + sums[3])).reduce_add() + tail
-}
-
 fn differing_bits(a: &[u32], b: &[u32]) -> u32 {
     let (a, b) = (a.as_chunks::<2>().0, b.as_chunks::<2>().0);
     let wide = |[low, high]: [u32; 2]| u64::from(low) | u64::from(high) << 32;
@@ -117,16 +112,6 @@ fn differing_bits(a: &[u32], b: &[u32]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn manhattan_is_the_plain_sum_at_every_length() {
-        for length in 0..100 {
-            let a: Vec<f32> = (0..length).map(|at| (at * at % 17) as f32).collect();
-            let b: Vec<f32> = (0..length).map(|at| (at % 23) as f32).collect();
-            let plain: f32 = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).sum();
-            assert_eq!(manhattan(&a, &b), plain, "length {length}");
-        }
-    }
 
     #[test]
     fn bits_that_differ_are_counted_in_both_halves() {

@@ -26,11 +26,13 @@
 //! is missed. A [`Store`](crate::Store) has all three; [`import`] and [`export`] go between them.
 
 mod build;
+mod code;
 mod disk;
 mod index;
 mod layout;
 mod measure;
 mod open;
+mod rank;
 mod search;
 mod split;
 mod transfer;

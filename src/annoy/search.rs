@@ -8,13 +8,12 @@ use std::collections::BinaryHeap;
 use std::path::Path;
 
 use super::Metric;
+use super::code::Codes;
 use super::layout::Nodes;
-use super::measure::{Measure, Probe, has_bit};
+use super::measure::{Measure, has_bit};
 use super::open::{is_child, no_child};
+use super::rank::{Promise, Ranking, from_ordered, ordered, promise};
 use crate::error::{Error, Result};
-
-/// Candidates ahead whose vectors are asked for.
-const AHEAD: usize = 3;
 
 /// Candidates are sorted if they are fewer than one in so many words of bits; else the bits are read in order.
 const DENSE: usize = 8;
@@ -25,6 +24,8 @@ pub(super) struct Forest<'a> {
     pub(super) nodes: Nodes<'a>,
     pub(super) item_count: usize,
     pub(super) roots: &'a [u32],
+    /// What spares reading vectors, if it is kept.
+    pub(super) codes: Option<&'a Codes>,
     /// Where the nodes are from.
     pub(super) path: &'a Path,
 }
@@ -36,24 +37,8 @@ pub(super) struct Scratch {
     /// A bit an item: whether it is a candidate already.
     seen: Vec<u64>,
     candidates: Vec<u32>,
+    bounds: Vec<Promise>,
     found: Vec<Promise>,
-}
-
-/// A number that stands for a float or a count, above the number of a node or an item: ordered by one, then the other.
-type Promise = u64;
-
-fn promise(value: u32, number: u32) -> Promise {
-    u64::from(value) << 32 | u64::from(number)
-}
-
-/// A number that is ordered like the float.
-fn ordered(value: f32) -> u32 {
-    let bits = (value + 0.0).to_bits();
-    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
-}
-
-fn from_ordered(number: u32) -> f32 {
-    f32::from_bits(if number >> 31 == 1 { number & !(1 << 31) } else { !number })
 }
 
 /// The `count` nearest candidates of at least `budget` collected ones, repetitions counted, with raw distances.
@@ -68,10 +53,19 @@ pub(super) fn nearest(
     scratch.seen.resize(forest.item_count.div_ceil(64), 0);
     let collected = collect(forest, &measure, words, budget, scratch);
     scratch.heap.clear();
-    put_in_order(scratch);
-    let ranked = collected.map(|()| rank(forest, &measure, &measure.probe(words), count, scratch));
-    scratch.candidates.clear();
-    ranked
+    let probe = measure.probe(words);
+    let codes = forest.codes.and_then(|codes| Some((codes, codes.probe(&probe)?)));
+    forget_seen(scratch, codes.is_none());
+    let ranking = Ranking { nodes: forest.nodes, measure: &measure, probe: &probe, count };
+    let Scratch { candidates, bounds, found, .. } = scratch;
+    found.clear();
+    match codes {
+        _ if collected.is_err() => {}
+        Some((codes, probe)) => ranking.bounded(candidates, (codes, &probe), bounds, found),
+        None => ranking.measured(candidates, found),
+    }
+    candidates.clear();
+    collected.map(|()| found.iter().map(|&found| (found as u32, from_ordered((found >> 32) as u32))).collect())
 }
 
 fn collect(forest: Forest<'_>, measure: &Measure, words: &[u32], budget: usize, scratch: &mut Scratch) -> Result<()> {
@@ -96,26 +90,24 @@ fn collect(forest: Forest<'_>, measure: &Measure, words: &[u32], budget: usize, 
                 0 => {}
                 1 => {
                     collected += 1;
-                    add(scratch, number);
+                    add(scratch, &[number]);
                 }
                 _ => return Err(not_an_item(forest, number, descendants)),
             }
         } else if descendants <= capacity {
             let Some(ids) = node.bucket() else { return Err(not_a_bucket(forest, number, descendants)) };
             collected += ids.len();
-            for &id in ids {
-                if id as usize >= item_count {
-                    return Err(no_child(forest.path, item_count, number, id));
-                }
-                add(scratch, id);
+            if let Some(&id) = ids.iter().find(|&&id| id as usize >= item_count) {
+                return Err(no_child(forest.path, item_count, number, id));
             }
+            add(scratch, ids);
         } else {
             let children = node.children();
             for child in children {
                 if !is_child(item_count, number, child) {
                     return Err(no_child(forest.path, item_count, number, child));
                 }
-                crate::distance::prefetch(node_bytes(nodes, child));
+                crate::distance::prefetch(nodes.bytes(child));
             }
             let sides = if nodes.layout.metric == Metric::Hamming {
                 let bit = node.bit().ok_or_else(|| no_bit(forest, number))?;
@@ -136,23 +128,34 @@ fn collect(forest: Forest<'_>, measure: &Measure, words: &[u32], budget: usize, 
     Ok(())
 }
 
-fn add(scratch: &mut Scratch, item: u32) {
-    let (word, bit) = (item as usize / 64, 1 << (item % 64));
-    if scratch.seen[word] & bit == 0 {
-        scratch.seen[word] |= bit;
-        scratch.candidates.push(item);
+/// Adds the items that are no candidates yet. Whether one is cannot be guessed, so nothing branches on it.
+fn add(scratch: &mut Scratch, items: &[u32]) {
+    let Scratch { seen, candidates, .. } = scratch;
+    let mut count = candidates.len();
+    candidates.resize(count + items.len(), 0);
+    for &item in items {
+        let (word, bit) = (&mut seen[item as usize / 64], 1 << (item % 64));
+        candidates[count] = item;
+        count += usize::from(*word & bit == 0);
+        *word |= bit;
     }
+    candidates.truncate(count);
 }
 
-/// Orders the candidates by id, which is the order of their addresses, and forgets which were seen.
-fn put_in_order(scratch: &mut Scratch) {
+/// Forgets which items were seen and, if asked to, orders the candidates by item, which is the order of their addresses.
+fn forget_seen(scratch: &mut Scratch, order: bool) {
     let Scratch { seen, candidates, .. } = scratch;
     if candidates.len() < seen.len() / DENSE {
         for &item in candidates.iter() {
             seen[item as usize / 64] = 0;
         }
-        candidates.sort_unstable();
+        if order {
+            candidates.sort_unstable();
+        }
         return;
+    }
+    if !order {
+        return seen.fill(0);
     }
     candidates.clear();
     for (at, word) in seen.iter_mut().enumerate() {
@@ -162,39 +165,6 @@ fn put_in_order(scratch: &mut Scratch) {
             bits &= bits - 1;
         }
     }
-}
-
-fn node_bytes(nodes: Nodes<'_>, number: u32) -> &[u8] {
-    nodes.get(number as usize).map_or(&[], |node| bytemuck::cast_slice(node.words()))
-}
-
-/// The nearest of the candidates, by distance and then by id. Holes are no items.
-fn rank(
-    forest: Forest<'_>,
-    measure: &Measure,
-    probe: &Probe<'_>,
-    count: usize,
-    scratch: &mut Scratch,
-) -> Vec<(u32, f32)> {
-    let (nodes, candidates, found) = (forest.nodes, &scratch.candidates, &mut scratch.found);
-    found.clear();
-    for (at, &item) in candidates.iter().enumerate() {
-        if let Some(&next) = candidates.get(at + AHEAD) {
-            crate::distance::prefetch(node_bytes(nodes, next));
-        }
-        let node = nodes.at(item as usize);
-        if node.descendants() == 1 {
-            found.push(promise(ordered(measure.raw(probe, node)), item));
-        }
-    }
-    if count < found.len() {
-        if count > 0 {
-            found.select_nth_unstable(count - 1);
-        }
-        found.truncate(count);
-    }
-    found.sort_unstable();
-    found.iter().map(|&found| (found as u32, from_ordered((found >> 32) as u32))).collect()
 }
 
 #[cold]
@@ -221,21 +191,4 @@ fn not_a_bucket(forest: Forest<'_>, number: u32, found: i32) -> Error {
 fn no_bit(forest: Forest<'_>, number: u32) -> Error {
     let expected = format!("a bit below {}", forest.nodes.layout.width() * 32);
     damaged(forest, number, expected, "another number".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_stand_for_floats_in_order() {
-        let floats = [f32::NEG_INFINITY, -2.0, -f32::MIN_POSITIVE, 0.0, 1e-40, 1.0, f32::MAX, f32::INFINITY];
-        for pair in floats.windows(2) {
-            assert!(ordered(pair[0]) < ordered(pair[1]));
-        }
-        for float in floats {
-            assert_eq!(from_ordered(ordered(float)), float);
-        }
-        assert_eq!(ordered(-0.0), ordered(0.0));
-    }
 }

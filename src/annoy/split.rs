@@ -5,7 +5,7 @@ use rand::{Rng, SeedableRng};
 
 use super::Metric;
 use super::layout::{Layout, Node, NodeMut, Nodes};
-use super::measure::{Measure, angular, has_bit, manhattan};
+use super::measure::{Measure, angular, has_bit};
 
 /// Items that pull at the two means, one after the other.
 const STEPS: usize = 200;
@@ -141,7 +141,7 @@ impl<'a> Splitter<'a> {
             let item = nodes.at(drawn[at] as usize).components();
             let distances = [0, 1].map(|side| {
                 let distance = match self.layout.metric {
-                    Metric::Manhattan => manhattan(&means[side], item),
+                    Metric::Manhattan => kernels.manhattan(&means[side], item),
                     _ => kernels.squared_euclidean(&means[side], item),
                 };
                 counts[side] * distance

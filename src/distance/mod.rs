@@ -9,6 +9,7 @@
 //! are added in another order: by at most the length times half an epsilon, relative to the sum of magnitudes.
 
 mod byte_scan;
+mod coded;
 mod dispatch;
 mod lanewise;
 mod portable;
@@ -22,6 +23,7 @@ mod tests;
 
 use byte_scan::BYTES;
 pub(crate) use byte_scan::set_bytes;
+pub(crate) use coded::Coded;
 #[cfg(test)]
 pub(crate) use dispatch::available;
 pub(crate) use dispatch::kernels;
@@ -39,6 +41,9 @@ pub(crate) struct Kernels {
     manhattan: fn(&[f32], &[f32]) -> f32,
     hamming: fn(&[u8], &[u8]) -> u32,
     dot_i8: fn(&[i8], &[i8]) -> i32,
+    dot_codes: fn(&[f32], &[u8]) -> f32,
+    squared_euclidean_coded: fn(&[f32], &Coded<'_>) -> f32,
+    manhattan_coded: fn(&[f32], &Coded<'_>) -> f32,
     scan: fn(&Block<'_>, &ScanTable, Bound, &mut [f32; LANES]) -> u32,
     scan_bytes: fn(&Block<'_>, &[u8], Bound, &mut [f32; LANES]) -> u32,
     fill: fn(&[f32], &mut [u8]) -> lanewise::Quantised,
@@ -88,6 +93,26 @@ impl Kernels {
         assert_eq!(a.len(), b.len(), "vectors of one length");
         assert!(a.len() <= 65_536, "a sum that 32 bits hold");
         (self.dot_i8)(a, b)
+    }
+
+    /// The sum of the products of a vector's components and another's codes. Like the two sums below it is off by at
+    /// most the length and eight, times half an epsilon, relative to the sum of its terms' magnitudes; a difference of
+    /// theirs is off by two epsilons of the magnitudes it is made of.
+    pub(crate) fn dot_codes(&self, vector: &[f32], codes: &[u8]) -> f32 {
+        assert_eq!(vector.len(), codes.len(), "vectors of one length");
+        (self.dot_codes)(vector, codes)
+    }
+
+    /// The squared euclidean distance of a vector from one that is kept as codes.
+    pub(crate) fn squared_euclidean_coded(&self, vector: &[f32], coded: &Coded<'_>) -> f32 {
+        assert_eq!(vector.len(), coded.codes.len(), "vectors of one length");
+        (self.squared_euclidean_coded)(vector, coded)
+    }
+
+    /// The sum of the absolute differences of a vector from one that is kept as codes.
+    pub(crate) fn manhattan_coded(&self, vector: &[f32], coded: &Coded<'_>) -> f32 {
+        assert_eq!(vector.len(), coded.codes.len(), "vectors of one length");
+        (self.manhattan_coded)(vector, coded)
     }
 
     /// Scans a block of [`LANES`] codes: writes each lane's lower bound and returns the mask of the lanes that pass.

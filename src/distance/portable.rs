@@ -3,7 +3,7 @@
 use wide::{f32x8, i16x16, i32x8, u8x16, u16x8};
 
 use super::scan::{Block, CHUNK_BYTES, LANES, ScanTable, WIDEN_CHUNKS};
-use super::{Bound, Kernels, byte_scan, lanewise};
+use super::{Bound, Coded, Kernels, byte_scan, lanewise};
 
 pub(super) static KERNELS: Kernels = SET;
 
@@ -15,6 +15,9 @@ pub(super) const SET: Kernels = Kernels {
     manhattan,
     hamming,
     dot_i8,
+    dot_codes,
+    squared_euclidean_coded,
+    manhattan_coded,
     scan,
     scan_bytes,
     fill: lanewise::fill,
@@ -84,6 +87,48 @@ fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     }
     let tail = a_tail.iter().zip(b_tail).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>();
     sum.reduce_add() + tail
+}
+
+fn dot_codes(vector: &[f32], codes: &[u8]) -> f32 {
+    let coded = Coded { low: 0.0, step: 1.0, codes };
+    sum_coded(vector, &coded, |component, code, sum| component.mul_add(code, sum), |component, code| component * code)
+}
+
+fn squared_euclidean_coded(vector: &[f32], coded: &Coded<'_>) -> f32 {
+    let (low, step) = (f32x8::splat(coded.low), f32x8::splat(coded.step));
+    let square = |component: f32x8, code: f32x8, sum| {
+        let difference = step.mul_add(code, low - component);
+        difference.mul_add(difference, sum)
+    };
+    sum_coded(vector, coded, square, |component, code| {
+        let difference = coded.step * code + (coded.low - component);
+        difference * difference
+    })
+}
+
+fn manhattan_coded(vector: &[f32], coded: &Coded<'_>) -> f32 {
+    let (low, step) = (f32x8::splat(coded.low), f32x8::splat(coded.step));
+    let add = |component: f32x8, code: f32x8, sum| sum + step.mul_add(code, low - component).abs();
+    sum_coded(vector, coded, add, |component, code| (coded.step * code + (coded.low - component)).abs())
+}
+
+/// Sums a term over pairs of a component and a code, as [`sum_of_pairs`] does.
+#[inline(always)]
+fn sum_coded(
+    vector: &[f32],
+    coded: &Coded<'_>,
+    add: impl Fn(f32x8, f32x8, f32x8) -> f32x8,
+    term: impl Fn(f32, f32) -> f32,
+) -> f32 {
+    let ((vectors, vector), (pieces, codes)) = (vector.as_chunks::<WIDTH>(), coded.codes.as_chunks::<WIDTH>());
+    let mut sums = [f32x8::ZERO; STEP];
+    for (vectors, pieces) in vectors.chunks(STEP).zip(pieces.chunks(STEP)) {
+        for ((vector, codes), sum) in vectors.iter().zip(pieces).zip(&mut sums) {
+            *sum = add(f32x8::new(*vector), f32x8::new(codes.map(f32::from)), *sum);
+        }
+    }
+    let tail = vector.iter().zip(codes).map(|(&component, &code)| term(component, f32::from(code))).sum::<f32>();
+    ((sums[0] + sums[1]) + (sums[2] + sums[3])).reduce_add() + tail
 }
 
 fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32 {

@@ -1,7 +1,7 @@
 //! The reference: what every other kernel must compute.
 
 use super::scan::{Block, CHUNK_BYTES, LANES, ScanTable};
-use super::{Bound, Kernels, byte_scan, lanewise};
+use super::{Bound, Coded, Kernels, byte_scan, lanewise};
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "scalar",
@@ -10,6 +10,9 @@ pub(super) static KERNELS: Kernels = Kernels {
     manhattan,
     hamming,
     dot_i8,
+    dot_codes,
+    squared_euclidean_coded,
+    manhattan_coded,
     scan,
     scan_bytes,
     fill: lanewise::fill,
@@ -38,6 +41,18 @@ fn hamming(a: &[u8], b: &[u8]) -> u32 {
 
 fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum()
+}
+
+fn dot_codes(vector: &[f32], codes: &[u8]) -> f32 {
+    vector.iter().zip(codes).map(|(component, &code)| component * f32::from(code)).sum()
+}
+
+fn squared_euclidean_coded(vector: &[f32], coded: &Coded<'_>) -> f32 {
+    coded.differences(vector).map(|difference| difference * difference).sum()
+}
+
+fn manhattan_coded(vector: &[f32], coded: &Coded<'_>) -> f32 {
+    coded.differences(vector).map(f32::abs).sum()
 }
 
 fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32 {

@@ -1,7 +1,8 @@
-//! The only mapping call of the crate.
+//! The only mapping calls of the crate: of files, and of memory whose pages are taken when they are written to.
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -69,5 +70,106 @@ impl std::ops::Deref for Map {
             #[cfg(test)]
             Bytes::Loaded { words, len } => &bytemuck::cast_slice(words)[..*len],
         }
+    }
+}
+
+/// Slots of one size in memory of their own, each written at most once, by whoever comes first, and only read from then
+/// on. Memory is taken as slots are written, not before.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    memory: memmap2::MmapRaw,
+    count: usize,
+    slot_bytes: usize,
+    /// A bit a slot: whether somebody writes it or did.
+    taken: Box<[AtomicU64]>,
+    /// A bit a slot: whether it may be read, which is for ever.
+    written: Box<[AtomicU64]>,
+}
+
+impl Slots {
+    /// `None` if there are no slots, or the system has no addresses for them.
+    pub(crate) fn new(count: usize, slot_bytes: usize) -> Option<Slots> {
+        let bytes = count.checked_mul(slot_bytes).filter(|&bytes| bytes > 0)?;
+        let memory = memmap2::MmapOptions::new().len(bytes).no_reserve_swap().map_anon().ok()?;
+        // Slots are read in no order: with large pages the processor finds them sooner.
+        #[cfg(target_os = "linux")]
+        let _ = memory.advise(memmap2::Advice::HugePage);
+        let bits = || (0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Some(Slots { memory: memory.into(), count, slot_bytes, taken: bits(), written: bits() })
+    }
+
+    /// The bytes of a slot that was written.
+    pub(crate) fn get(&self, slot: usize) -> Option<&[u8]> {
+        let word = self.written.get(slot / 64)?.load(Ordering::Acquire);
+        if word >> (slot % 64) & 1 == 0 {
+            return None;
+        }
+        // SAFETY: `write` alone sets the bit, and only of slots within the memory.
+        #[expect(unsafe_code, reason = "other threads may be writing other slots, so there is no slice of all")]
+        let start = unsafe { self.memory.as_ptr().add(slot * self.slot_bytes) };
+        // SAFETY: the slot is within the memory, whose bytes are initialised (zeros to begin with). Its only writer was
+        // done before it set the bit, which was acquired here, and nobody writes a slot twice.
+        #[expect(unsafe_code, reason = "as above")]
+        Some(unsafe { std::slice::from_raw_parts(start, self.slot_bytes) })
+    }
+
+    /// Writes a slot, unless somebody did or is about to. If `fill` says false, the slot stays unread for ever.
+    pub(crate) fn write(&self, slot: usize, fill: impl FnOnce(&mut [u8]) -> bool) {
+        assert!(slot < self.count, "one of the slots");
+        let (word, bit) = (slot / 64, 1 << (slot % 64));
+        if self.taken[word].load(Ordering::Relaxed) & bit != 0
+            || self.taken[word].fetch_or(bit, Ordering::Relaxed) & bit != 0
+        {
+            return;
+        }
+        // SAFETY: the slot is one of the slots, which the memory was made for.
+        #[expect(unsafe_code, reason = "as for `get`")]
+        let start = unsafe { self.memory.as_mut_ptr().add(slot * self.slot_bytes) };
+        // SAFETY: the slot is within the memory, whose bytes are initialised. Whoever sets the bit of `taken` is alone
+        // with the slot: others that write return above, and none reads before `written` has the bit.
+        #[expect(unsafe_code, reason = "as for `get`")]
+        let bytes = unsafe { std::slice::from_raw_parts_mut(start, self.slot_bytes) };
+        if fill(bytes) {
+            self.written[word].fetch_or(bit, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slot_has_the_bytes_of_one_writer_and_those_without_are_not_read() {
+        const COUNT: usize = 3000;
+        let slots = Slots::new(COUNT, 24).expect("memory");
+        assert!(slots.get(0).is_none() && slots.get(COUNT).is_none() && slots.get(usize::MAX).is_none());
+        std::thread::scope(|scope| {
+            for writer in 1..=4u8 {
+                let slots = &slots;
+                scope.spawn(move || {
+                    for slot in 0..COUNT {
+                        slots.write(slot, |bytes| {
+                            assert_eq!(bytes, [0; 24], "slot {slot} is written twice");
+                            bytes.fill(writer);
+                            slot % 7 != 0
+                        });
+                        let near = slot.saturating_sub(100)..(slot + 100).min(COUNT);
+                        for bytes in near.filter_map(|slot| slots.get(slot)) {
+                            assert!(bytes[0] != 0 && bytes == [bytes[0]; 24], "slot {slot} is read half written");
+                        }
+                    }
+                });
+            }
+        });
+        for slot in 0..COUNT {
+            assert_eq!(slots.get(slot).is_some(), slot % 7 != 0, "slot {slot}");
+        }
+    }
+
+    #[test]
+    fn slots_that_no_memory_holds_are_none() {
+        assert!(Slots::new(0, 64).is_none() && Slots::new(64, 0).is_none());
+        assert!(Slots::new(usize::MAX, 64).is_none());
     }
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use crash::{
     crash_point, ignores_former_readers, keeps_old_delta, skips_records, skips_runs, skips_sweep,
 };
-pub(crate) use map::Map;
+pub(crate) use map::{Map, Slots};
 #[cfg(test)]
 use simulated::calls;
 #[cfg(not(test))]

@@ -1,7 +1,7 @@
 //! The kernels of manhattan and hamming, each set against the same.
 
 use super::{LENGTHS, Numbers, PADDED, bits, block_of};
-use crate::distance::{Block, Bound, LANES, ScanTable, available, block_bytes, set_bits, set_bytes};
+use crate::distance::{Block, Bound, Coded, LANES, ScanTable, available, block_bytes, set_bits, set_bytes};
 
 fn bytes(numbers: &mut Numbers, count: usize) -> Vec<u8> {
     numbers.signed_bytes(count).into_iter().map(i8::cast_unsigned).collect()
@@ -129,6 +129,45 @@ fn a_table_of_bits_makes_a_scan_count_the_bits_that_differ() {
             set.scan(&block, &table, bound, &mut lower);
             let expected: Vec<f32> = lanes.iter().map(|lane| set.hamming(lane, &query) as f32).collect();
             assert_eq!(lower.to_vec(), expected, "{} {dimension}", set.name);
+        }
+    }
+}
+
+#[test]
+fn sums_over_codes_match_float64_and_count_each_component_once() {
+    let mut numbers = Numbers::new(27);
+    let floats = |codes: &[u8]| codes.iter().map(|&code| f64::from(code)).collect::<Vec<_>>();
+    for set in available() {
+        for length in (0..=130).chain(LENGTHS) {
+            for (start, low, step) in [(0, -1.0f32, 1.0 / 128.0), (1, 3.5, 0.0), (3, -1e6, 1.0), (5, 0.0, -0.25)] {
+                let (vector, codes) = (numbers.floats(length + start), bytes(&mut numbers, length));
+                let vector = &vector[start..];
+                let pairs = || vector.iter().map(|&component| f64::from(component)).zip(floats(&codes));
+                let (step64, low64) = (f64::from(step), f64::from(low));
+                let off = (length + 8) as f64 * f64::from(f32::EPSILON);
+                let (exact, size) =
+                    pairs().fold((0.0, 0.0), |(sum, size), (a, b)| (sum + a * b, size + (a * b).abs()));
+                let got = f64::from(set.dot_codes(vector, &codes));
+                assert!((got - exact).abs() <= off * size, "{} dot {length}: {got}, not {exact}", set.name);
+                let coded = Coded { low, step, codes: &codes };
+                let exact: f64 = pairs().map(|(a, b)| (low64 + step64 * b - a).abs()).sum();
+                let size: f64 = pairs().map(|(a, b)| low64.abs() + (step64 * b).abs() + a.abs()).sum();
+                let got = f64::from(set.manhattan_coded(vector, &coded));
+                assert!((got - exact).abs() <= off * size, "{} manhattan {length}: {got}, not {exact}", set.name);
+                let exact: f64 = pairs().map(|(a, b)| (low64 + step64 * b - a).powi(2)).sum();
+                let size: f64 = pairs().map(|(a, b)| (low64.abs() + (step64 * b).abs() + a.abs()).powi(2)).sum();
+                let got = f64::from(set.squared_euclidean_coded(vector, &coded));
+                assert!((got - exact).abs() <= off * size, "{} euclidean {length}: {got}, not {exact}", set.name);
+            }
+            for at in 0..length {
+                let (mut vector, mut codes) = (vec![0.0; length], vec![0; length]);
+                (vector[at], codes[at]) = (2.0, 255);
+                let coded = |codes| Coded { low: 0.0, step: 1.0, codes };
+                assert_eq!(set.dot_codes(&vector, &codes), 510.0, "{} {at} of {length}", set.name);
+                assert_eq!(set.manhattan_coded(&vector, &coded(&codes)), 253.0, "{} {at} of {length}", set.name);
+                let squared = set.squared_euclidean_coded(&vector, &coded(&codes));
+                assert_eq!(squared, 253.0 * 253.0, "{} {at} of {length}", set.name);
+            }
         }
     }
 }

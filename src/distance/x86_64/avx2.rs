@@ -6,6 +6,7 @@ pub(super) mod vectors {
     use std::arch::x86_64::*;
 
     use crate::distance::byte_scan;
+    use crate::distance::coded::{self, Coded};
     use crate::distance::lanewise::{self, Quantised};
     use crate::distance::scan::{Block, CHUNK_BYTES, LANES, ScanTable, WIDEN_CHUNKS};
     use crate::distance::{Bound, portable};
@@ -116,6 +117,53 @@ pub(super) mod vectors {
         let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b10_11_00_01>(sum));
         let tail = a_tail.iter().zip(b_tail).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>();
         _mm_cvtsi128_si32(sum) + tail
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn dot_codes(vector: &[f32], codes: &[u8]) -> f32 {
+        sum_codes(vector, codes, |component, code, sum| _mm256_fmadd_ps(component, code, sum))
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn squared_euclidean_coded(vector: &[f32], coded: &Coded<'_>) -> f32 {
+        let (low, step) = (_mm256_set1_ps(coded.low), _mm256_set1_ps(coded.step));
+        sum_codes(vector, coded.codes, |component, code, sum| {
+            let difference = _mm256_fmadd_ps(step, code, _mm256_sub_ps(low, component));
+            _mm256_fmadd_ps(difference, difference, sum)
+        })
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn manhattan_coded(vector: &[f32], coded: &Coded<'_>) -> f32 {
+        let (low, step) = (_mm256_set1_ps(coded.low), _mm256_set1_ps(coded.step));
+        sum_codes(vector, coded.codes, |component, code, sum| {
+            let difference = _mm256_fmadd_ps(step, code, _mm256_sub_ps(low, component));
+            _mm256_add_ps(sum, _mm256_andnot_ps(_mm256_set1_ps(-0.0), difference))
+        })
+    }
+
+    /// Sums a term over pairs of a component and a code: `term` adds those of a register to a sum.
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn sum_codes(vector: &[f32], codes: &[u8], term: impl Fn(__m256, __m256, __m256) -> __m256) -> f32 {
+        let ((a, a_tail), (b, b_tail)) = (vector.as_chunks::<WIDTH>(), codes.as_chunks::<WIDTH>());
+        let ((a_steps, a_rest), (b_steps, b_rest)) = (a.as_chunks::<STEP>(), b.as_chunks::<STEP>());
+        let mut sums = [_mm256_setzero_ps(); STEP];
+        for (a, b) in a_steps.iter().zip(b_steps) {
+            for at in 0..STEP {
+                sums[at] = term(load(&a[at]), load_codes(&b[at]), sums[at]);
+            }
+        }
+        for (at, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+            sums[at] = term(load(a), load_codes(b), sums[at]);
+        }
+        if !a_tail.is_empty() {
+            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(a_tail.len() as i32), lanes);
+            let last = term(load_tail(a_tail), load_codes(&coded::padded(b_tail)), _mm256_setzero_ps());
+            sums[STEP - 1] = _mm256_add_ps(sums[STEP - 1], _mm256_and_ps(_mm256_castsi256_ps(mask), last));
+        }
+        add_lanes(sums)
     }
 
     #[target_feature(enable = "avx2,fma")]
@@ -255,6 +303,15 @@ pub(super) mod vectors {
     fn widen(bytes: &[i8; 16]) -> __m256i {
         // SAFETY: the reference is to as many bytes as are read, and the load needs no alignment.
         _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
+    }
+
+    /// Loads bytes as floats.
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn load_codes(codes: &[u8; WIDTH]) -> __m256 {
+        // SAFETY: the reference is to as many bytes as are read, and the load needs no alignment.
+        let codes = unsafe { _mm_loadl_epi64(codes.as_ptr().cast()) };
+        _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(codes))
     }
 
     #[target_feature(enable = "avx2,fma")]

@@ -7,6 +7,7 @@ mod vectors {
 
     use crate::distance::Bound;
     use crate::distance::byte_scan;
+    use crate::distance::coded::{self, Coded};
     use crate::distance::lanewise::{self, Quantised};
     use crate::distance::scan::{Block, CHUNK_BYTES, LANES, ScanTable, WIDEN_CHUNKS};
 
@@ -117,6 +118,52 @@ mod vectors {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    pub(super) fn dot_codes(vector: &[f32], codes: &[u8]) -> f32 {
+        sum_codes(vector, codes, |component, code, sum| _mm512_fmadd_ps(component, code, sum))
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    pub(super) fn squared_euclidean_coded(vector: &[f32], coded: &Coded<'_>) -> f32 {
+        let (low, step) = (_mm512_set1_ps(coded.low), _mm512_set1_ps(coded.step));
+        sum_codes(vector, coded.codes, |component, code, sum| {
+            let difference = _mm512_fmadd_ps(step, code, _mm512_sub_ps(low, component));
+            _mm512_fmadd_ps(difference, difference, sum)
+        })
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    pub(super) fn manhattan_coded(vector: &[f32], coded: &Coded<'_>) -> f32 {
+        let (low, step) = (_mm512_set1_ps(coded.low), _mm512_set1_ps(coded.step));
+        sum_codes(vector, coded.codes, |component, code, sum| {
+            let difference = _mm512_fmadd_ps(step, code, _mm512_sub_ps(low, component));
+            _mm512_add_ps(sum, _mm512_abs_ps(difference))
+        })
+    }
+
+    /// Sums a term over pairs of a component and a code: `term` adds those of a register to a sum.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    #[inline]
+    fn sum_codes(vector: &[f32], codes: &[u8], term: impl Fn(__m512, __m512, __m512) -> __m512) -> f32 {
+        let ((a, a_tail), (b, b_tail)) = (vector.as_chunks::<WIDTH>(), codes.as_chunks::<WIDTH>());
+        let ((a_steps, a_rest), (b_steps, b_rest)) = (a.as_chunks::<STEP>(), b.as_chunks::<STEP>());
+        let mut sums = [_mm512_setzero_ps(); STEP];
+        for (a, b) in a_steps.iter().zip(b_steps) {
+            for at in 0..STEP {
+                sums[at] = term(load(&a[at]), load_codes(&b[at]), sums[at]);
+            }
+        }
+        for (at, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+            sums[at] = term(load(a), load_codes(b), sums[at]);
+        }
+        if !a_tail.is_empty() {
+            let mask = (1u16 << a_tail.len()) - 1;
+            let last = term(load_tail(a_tail), load_codes(&coded::padded(b_tail)), _mm512_setzero_ps());
+            sums[STEP - 1] = _mm512_mask_add_ps(sums[STEP - 1], mask, sums[STEP - 1], last);
+        }
+        add_lanes(sums)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
     pub(super) fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32 {
         let sums = sums(block.codes(), table.entries());
         let [add, mul, err] = block.factors();
@@ -223,6 +270,15 @@ mod vectors {
         let mask = (1u32 << (bytes.len() % 32)) - 1;
         // SAFETY: the mask selects at most as many lanes as the slice has bytes, and others are not read.
         _mm512_cvtepi8_epi16(unsafe { _mm256_maskz_loadu_epi8(mask, bytes.as_ptr()) })
+    }
+
+    /// Loads bytes as floats.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    #[inline]
+    fn load_codes(codes: &[u8; WIDTH]) -> __m512 {
+        // SAFETY: the reference is to as many bytes as are read, and the load needs no alignment.
+        let codes = unsafe { _mm_loadu_si128(codes.as_ptr().cast()) };
+        _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(codes))
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]

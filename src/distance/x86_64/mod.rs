@@ -47,13 +47,16 @@ macro_rules! kernel_set {
         pub(super) static KERNELS: $crate::distance::Kernels = {
             use $crate::distance::lanewise::Quantised;
             use $crate::distance::scan::{Block, LANES, ScanTable};
-            use $crate::distance::{Bound, Kernels};
+            use $crate::distance::{Bound, Coded, Kernels};
             $crate::distance::x86_64::kernel_set! { @enter
                 fn dot(a: &[f32], b: &[f32]) -> f32;
                 fn squared_euclidean(a: &[f32], b: &[f32]) -> f32;
                 fn manhattan(a: &[f32], b: &[f32]) -> f32;
                 fn hamming(a: &[u8], b: &[u8]) -> u32;
                 fn dot_i8(a: &[i8], b: &[i8]) -> i32;
+                fn dot_codes(vector: &[f32], codes: &[u8]) -> f32;
+                fn squared_euclidean_coded(vector: &[f32], coded: &Coded<'_>) -> f32;
+                fn manhattan_coded(vector: &[f32], coded: &Coded<'_>) -> f32;
                 fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32;
                 fn scan_bytes(block: &Block<'_>, query: &[u8], bound: Bound, lower: &mut [f32; LANES]) -> u32;
                 fn fill(query: &[f32], entries: &mut [u8]) -> Quantised;
@@ -70,6 +73,9 @@ macro_rules! kernel_set {
                 manhattan,
                 hamming,
                 dot_i8,
+                dot_codes,
+                squared_euclidean_coded,
+                manhattan_coded,
                 scan,
                 scan_bytes,
                 fill,

@@ -1,0 +1,165 @@
+//! Codes of items: a byte a component, which searches read in place of the vectors, a quarter of the bytes.
+//!
+//! A code is made when its item is first measured, from the vector that was read anyway, and kept in memory. It gives
+//! a bound that the item's raw distance is never below, roundings included; so a search that measures whatever the
+//! bound cannot exclude finds the same items at the same distances as one without codes.
+
+use super::Metric;
+use super::layout::{Layout, Node};
+use super::measure::{Measure, Probe};
+use crate::distance::Coded;
+use crate::fs::Slots;
+
+/// Bytes before the codes of a slot: the lowest component, the step, the error and the inverse of the norm.
+const HEADER: usize = 16;
+/// Slots begin with a cache line.
+const LINE: usize = 64;
+/// Vectors of all items that are no more bytes than this stay in a cache as they are.
+const SMALL: usize = 1 << 21;
+/// Beyond as many components sums of float32 are too rough to bound anything.
+const MAX_DIMENSION: usize = 1 << 16;
+/// Squared norms whose products, quotients and sums neither overflow nor vanish. Other vectors get no code.
+const SANE: std::ops::RangeInclusive<f32> = 1e-15..=1e15;
+
+const EPSILON: f64 = f32::EPSILON as f64;
+
+/// The codes of an index, as far as they are made. They may be read and made by any number of threads at once.
+pub(super) struct Codes {
+    slots: Slots,
+    measure: Measure,
+    metric: Metric,
+    dimension: usize,
+    /// What bounds the rounding of a sum of as many terms, relative to the sum of their magnitudes, several times over.
+    rounding: f64,
+}
+
+/// What a vector is bounded from.
+pub(super) struct CodeProbe<'a> {
+    components: &'a [f32],
+    /// Of the components, and of their magnitudes.
+    sum: f64,
+    magnitude: f64,
+    norm: f64,
+    inverse_norm: f64,
+}
+
+impl Codes {
+    /// `None` where codes gain nothing, or the system has no addresses for them.
+    pub(super) fn new(layout: &Layout, item_count: usize) -> Option<Codes> {
+        if item_count.saturating_mul(layout.node_bytes()) <= SMALL { None } else { Codes::of_any(layout, item_count) }
+    }
+
+    /// The same for small indexes too.
+    pub(super) fn of_any(layout: &Layout, item_count: usize) -> Option<Codes> {
+        let dimension = layout.dimension;
+        let slot_bytes = (HEADER + dimension).next_multiple_of(LINE);
+        if layout.metric == Metric::Hamming || dimension > MAX_DIMENSION || 2 * slot_bytes > layout.node_bytes() {
+            return None;
+        }
+        let slots = Slots::new(item_count, slot_bytes)?;
+        let rounding = (dimension + 16) as f64 * EPSILON;
+        Some(Codes { slots, measure: Measure::new(layout), metric: layout.metric, dimension, rounding })
+    }
+
+    /// `None` if the vector is so long or so short that bounds would be wrong.
+    pub(super) fn probe<'a>(&self, probe: &Probe<'a>) -> Option<CodeProbe<'a>> {
+        let components: &[f32] = bytemuck::cast_slice(probe.words());
+        let squared = self.measure.squared_norm(probe.words());
+        let wide = || components.iter().map(|&component| f64::from(component));
+        let norm = f64::from(squared).sqrt();
+        SANE.contains(&squared).then(|| CodeProbe {
+            components,
+            sum: wide().sum(),
+            magnitude: wide().map(f64::abs).sum(),
+            norm: norm * (1.0 + self.rounding),
+            inverse_norm: 1.0 / norm,
+        })
+    }
+
+    /// The code of an item, if it was made.
+    pub(super) fn get(&self, item: u32) -> Option<&[u8]> {
+        self.slots.get(item as usize)
+    }
+
+    /// What the raw distance of a code's item is at least.
+    pub(super) fn bound(&self, probe: &CodeProbe<'_>, slot: &[u8]) -> f32 {
+        let (header, codes) = slot.split_at(HEADER);
+        let [low, step, error, inverse_norm]: [f32; HEADER / 4] = bytemuck::pod_read_unaligned(header);
+        let coded = Coded { low, step, codes: &codes[..self.dimension] };
+        let (kernels, error, below) = (self.measure.kernels(), f64::from(error), 1.0 - self.rounding);
+        let product = || {
+            let codes = kernels.dot_codes(probe.components, coded.codes);
+            f64::from(low) * probe.sum + f64::from(step) * f64::from(codes)
+        };
+        let bound = match self.metric {
+            Metric::Angular => 2.0 - 2.0 * (product() * probe.inverse_norm * f64::from(inverse_norm) + error),
+            Metric::Dot => -product() - probe.norm * error,
+            Metric::Manhattan => {
+                let sum = f64::from(kernels.manhattan_coded(probe.components, &coded));
+                (sum * below - error - 4.0 * EPSILON * probe.magnitude).max(0.0) * below
+            }
+            _ => {
+                let distance = f64::from(kernels.squared_euclidean_coded(probe.components, &coded)).sqrt();
+                (distance * below - error - 4.0 * EPSILON * probe.norm).max(0.0).powi(2) * below
+            }
+        };
+        (bound - bound.abs() * EPSILON) as f32
+    }
+
+    /// Makes the code of an item, unless it was made.
+    pub(super) fn add(&self, item: u32, node: Node<'_>) {
+        self.slots.write(item as usize, |slot| self.encode(node, slot).is_some());
+    }
+
+    /// Writes the code of an item. `None` if its vector cannot be bounded.
+    fn encode(&self, node: Node<'_>, slot: &mut [u8]) -> Option<()> {
+        let components = node.components();
+        let squared = self.measure.squared_norm(node.vector());
+        let stored = if self.metric == Metric::Angular { self.measure.item_norm(node) } else { squared };
+        if !SANE.contains(&squared) || !SANE.contains(&stored) {
+            return None;
+        }
+        let (header, codes) = slot.split_at_mut(HEADER);
+        let codes = &mut codes[..self.dimension];
+        let (low, step) = quantise(components, codes);
+        let coded = Coded { low, step, codes };
+        let (kernels, root) = (self.measure.kernels(), (self.dimension as f64).sqrt());
+        // What sums of the query's products or differences with the vector or the code may be made of.
+        let norm = f64::from(squared).sqrt() * (1.0 + self.rounding);
+        let size = norm + root * (255.0 * f64::from(step) + f64::from(low).abs());
+        let error = match self.metric {
+            Metric::Manhattan => f64::from(kernels.manhattan_coded(components, &coded)) + root * self.rounding * size,
+            _ => f64::from(kernels.squared_euclidean_coded(components, &coded)).sqrt() + self.rounding * size,
+        };
+        let inverse_norm = 1.0 / f64::from(stored).sqrt();
+        let error = error * (1.0 + 3.0 * self.rounding);
+        let error = if self.metric == Metric::Angular { error * inverse_norm + 16.0 * EPSILON } else { error };
+        let error = (error * (1.0 + EPSILON)) as f32;
+        header.copy_from_slice(bytemuck::bytes_of(&[low, step, error, inverse_norm as f32]));
+        error.is_finite().then_some(())
+    }
+}
+
+/// Writes the nearest of 256 even steps from the lowest component to the highest; returns the lowest and the step.
+fn quantise(components: &[f32], codes: &mut [u8]) -> (f32, f32) {
+    /// Added to a float32 of 0 to 255, it leaves the nearest integer in the lowest byte (2^23).
+    const ROUND: f32 = 8_388_608.0;
+    const LANES: usize = 16;
+    let (pieces, rest) = components.as_chunks::<LANES>();
+    let (mut lows, mut highs) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+    for piece in pieces {
+        lows = std::array::from_fn(|at| if piece[at] < lows[at] { piece[at] } else { lows[at] });
+        highs = std::array::from_fn(|at| if piece[at] > highs[at] { piece[at] } else { highs[at] });
+    }
+    let low = lows.iter().chain(rest).copied().fold(f32::INFINITY, f32::min);
+    let high = highs.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
+    let step = (high - low) / 255.0;
+    let steps = if step > 0.0 { 1.0 / step } else { 0.0 };
+    for (code, component) in codes.iter_mut().zip(components) {
+        *code = ((component - low) * steps + ROUND).to_bits() as u8;
+    }
+    (low, step)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::*;
+use crate::annoy::Format;
+use crate::annoy::layout::NodeMut;
+
+const METRICS: [Metric; 4] = [Metric::Angular, Metric::Euclidean, Metric::Manhattan, Metric::Dot];
+const DIMENSIONS: [usize; 5] = [33, 64, 100, 384, 1000];
+
+fn item(layout: &Layout, vector: &[f32]) -> Vec<u32> {
+    let mut words = vec![0; layout.node];
+    let mut node = NodeMut { layout, words: &mut words };
+    node.set_descendants(1);
+    node.set_vector(&layout.encode(vector));
+    if layout.metric == Metric::Angular {
+        let norm = Measure::new(layout).squared_norm(Node::new(layout, node.words).vector());
+        node.set_squared_norm(norm);
+    }
+    words
+}
+
+/// Vectors of every kind: spread evenly, far from zero, mostly zero, whole numbers, one component alone, constant.
+fn vector(generator: &mut StdRng, dimension: usize, kind: usize, size: f32) -> Vec<f32> {
+    let one = generator.random_range(0..dimension);
+    let component = |at: usize| match kind {
+        0 => generator.random_range(-1.0..1.0),
+        1 => 1000.0 + generator.random_range(-1.0..1.0f32),
+        2 if generator.random_range(0..10) > 0 => 0.0,
+        3 => generator.random_range(0..256) as f32,
+        4 => f32::from(u8::from(at == one)),
+        5 => -3.0,
+        _ => generator.random(),
+    };
+    (0..dimension).map(component).map(|component: f32| component * size).collect()
+}
+
+#[test]
+fn no_bound_is_above_the_distance_and_none_is_far_below() {
+    let mut generator = StdRng::seed_from_u64(31);
+    let mut excluded = 0;
+    for (metric, dimension) in METRICS.into_iter().flat_map(|metric| DIMENSIONS.map(|dimension| (metric, dimension)))
+    {
+        let layout = Layout::new(dimension, metric, Format::Release).unwrap();
+        let measure = Measure::new(&layout);
+        for (kind, other) in (0..7).flat_map(|kind| (0..7).map(move |other| (kind, other))) {
+            let size = [1.0, 1e-6, 1e4][generator.random_range(0..3)];
+            let asked = layout.encode(&vector(&mut generator, dimension, kind, size));
+            let mut stored = vector(&mut generator, dimension, other, size);
+            if generator.random() {
+                // Almost the query itself: what is left of differences is mostly roundings.
+                let near = layout.decode(&asked);
+                stored = near.iter().zip(&stored).map(|(near, far)| near + far * 1e-6).collect();
+            }
+            let words = item(&layout, &stored);
+            let node = Node::new(&layout, &words);
+            let codes = Codes::of_any(&layout, 1).expect("codes for this dimension");
+            let probe = measure.probe(&asked);
+            codes.add(0, node);
+            let (Some(probed), Some(code)) = (codes.probe(&probe), codes.get(0)) else { continue };
+            let (bound, raw) = (codes.bound(&probed, code), measure.raw(&probe, node));
+            let what = format!("{metric} {dimension} kinds {kind} {other} of size {size}: {bound} of {raw}");
+            assert!(bound <= raw, "{what}");
+            excluded += usize::from(bound > raw - 0.05 * raw.abs());
+        }
+    }
+    assert!(excluded > METRICS.len() * DIMENSIONS.len() * 49 / 2, "only {excluded} bounds are of use");
+}
+
+#[test]
+fn vectors_that_cannot_be_bounded_get_no_code() {
+    let mut generator = StdRng::seed_from_u64(32);
+    for metric in METRICS {
+        let layout = Layout::new(64, metric, Format::Release).unwrap();
+        let codes = Codes::of_any(&layout, 4).expect("codes");
+        let plain = vector(&mut generator, 64, 0, 1.0);
+        for (at, strange) in [0.0, f32::NAN, f32::INFINITY, 1e30].into_iter().enumerate() {
+            let mut words = item(&layout, &[strange; 64]);
+            codes.add(at as u32, Node::new(&layout, &words));
+            words = item(&layout, &plain);
+            codes.add(at as u32, Node::new(&layout, &words));
+            assert!(codes.get(at as u32).is_none(), "{metric} {strange}");
+            assert!(codes.probe(&Measure::new(&layout).probe(&layout.encode(&[strange; 64]))).is_none());
+        }
+    }
+}
+
+#[test]
+fn codes_are_kept_where_they_are_much_smaller() {
+    let codes = |metric, dimension, count| {
+        let layout = Layout::new(dimension, metric, Format::Release).unwrap();
+        (Codes::new(&layout, count).is_some(), Codes::of_any(&layout, count).is_some())
+    };
+    assert_eq!(codes(Metric::Angular, 384, 100), (false, true));
+    assert_eq!(codes(Metric::Angular, 384, 100_000), (true, true));
+    assert_eq!(codes(Metric::Euclidean, 16, 1_000_000), (false, false));
+    assert_eq!(codes(Metric::Dot, 100_000, 100), (false, false));
+    assert_eq!(codes(Metric::Hamming, 4096, 100_000), (false, false));
+    assert_eq!(codes(Metric::Manhattan, 64, 0), (false, false));
+}
