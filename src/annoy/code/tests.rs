@@ -1,3 +1,5 @@
+//! Bounds against distances over vectors of every kind.
+
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
