@@ -335,7 +335,7 @@ impl AnnoyIndex {
 
     /// Whether searches keep a code of each item that they measure, a byte a component: true unless this says otherwise.
     /// The next search reads the code in place of the vector, a quarter of the bytes, and measures exactly what the code
-    /// cannot exclude: answers and distances are the same, and come two to four times as fast from the second look at
+    /// cannot exclude: answers and distances are the same, and come two to three times as fast from the second look at
     /// an item on. Codes are this process's own memory, while the vectors of a mapped file are the system's to share and
     /// to drop: at most a quarter of the items' vectors and 80 bytes an item, taken as items are measured. None are
     /// kept under hamming, below about 32 components, or of items whose vectors take less than 2 MiB together.
