@@ -163,8 +163,8 @@ impl Options {
         self
     }
 
-    /// Threads of a build and of [`search_batch`](crate::Store::search_batch). Default: 0, all cores. The built bytes
-    /// do not depend on it.
+    /// Threads of a build and of [`search_batch`](crate::Store::search_batch). Default: 0, all cores; the
+    /// worker then leaves one of them to searches. The built bytes do not depend on it.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Options {
         self.threads = threads;

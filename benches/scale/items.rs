@@ -38,11 +38,14 @@ impl Items {
         Ok(Items { path, dimension: set.base.dimension })
     }
 
-    /// Hands out the first `count` vectors, so many at a time, with the number of the first.
-    pub(crate) fn read(&self, count: usize, at_once: usize, mut take: impl FnMut(usize, &[f32])) {
+    /// Hands out pieces of so many vectors, from the first on, with the number of the first of each.
+    pub(crate) fn read(&self, pieces: impl Iterator<Item = usize>, mut take: impl FnMut(usize, &[f32])) {
         let mut file = File::open(&self.path).expect("the file of items");
-        for first in (0..count).step_by(at_once) {
-            let mut floats = vec![0f32; at_once.min(count - first) * self.dimension];
+        let mut next = 0;
+        for count in pieces {
+            let first = next;
+            next += count;
+            let mut floats = vec![0f32; count * self.dimension];
             file.read_exact(bytemuck::cast_slice_mut(&mut floats)).expect("as many items as were made");
             take(first, &floats);
         }

@@ -24,8 +24,14 @@ const QUERIES: usize = 200;
 const SHARES: [f64; 5] = [0.01, 0.0316, 0.1, 0.316, 1.0];
 const BATCH: usize = 16_384;
 const TRICKLE: usize = 64;
-/// Equal segments, beside one.
-const SEGMENTS: [usize; 2] = [8, 40];
+/// Sizes of segments, in parts of the whole, beside one segment. The last two are the worst that a trickle leaves where a
+/// flush takes in what is less than four times as large, as the store does, and less than twice.
+const SHAPES: [(&str, &[usize]); 4] = [
+    ("8 equal segments", &[1; 8]),
+    ("40 equal segments", &[1; 40]),
+    ("142 : 32 : 8 : 2", &[142, 32, 8, 2]),
+    ("halves of halves", &[64, 32, 16, 8, 4, 2, 1]),
+];
 const IDLE_QUERIES: usize = 20_000;
 /// A child's part: its arguments follow.
 const CHILD: &str = "--child";
@@ -105,17 +111,23 @@ impl Bench {
             return Ok(());
         }
         let mut stores = Vec::new();
-        for segments in SEGMENTS {
-            let path = self.folder.path().join(format!("{segments}.understory"));
+        for (name, parts) in SHAPES {
+            let path = self.folder.path().join(format!("{}.understory", stores.len()));
             let options = Options::new().metric(set.metric).maintenance(Maintenance::Manual).merges(false);
             let store = Store::open_with(path, options)?;
-            insert(&store, items, self.items, self.items.div_ceil(segments), |store| store.flush())?;
-            stores.push((format!("{segments} equal segments"), store));
+            let (mut below, whole) = (0, parts.iter().sum::<usize>());
+            let pieces = parts.iter().map(|part| {
+                let first = below * self.items / whole;
+                below += part;
+                below * self.items / whole - first
+            });
+            insert(&store, items, pieces, |store| store.flush())?;
+            stores.push((name, store));
         }
-        stores.push(("filled by a trickle".to_owned(), self.trickle(set, items)?));
+        stores.push(("filled by a trickle", self.trickle(set, items)?));
         let all: Vec<&Store> = std::iter::once(one).chain(stores.iter().map(|(_, store)| store)).collect();
         let speeds = task.speeds(&all)?;
-        let names = std::iter::once("compacted").chain(stores.iter().map(|(name, _)| name.as_str()));
+        let names = std::iter::once("compacted").chain(stores.iter().map(|(name, _)| *name));
         for ((name, store), speed) in names.zip(&all).zip(&speeds) {
             let sizes: Vec<u64> = store.stats()?.segments.iter().map(|segment| segment.items).collect();
             let (micros, ratio) = (speed.micros, speeds[0].micros / speed.micros);
@@ -135,7 +147,7 @@ impl Bench {
     fn trickle(&self, set: &Set, items: &Items) -> Result<Store> {
         let options = Options::new().metric(set.metric).durability(Durability::Buffered);
         let store = Store::open_with(self.folder.path().join("trickle.understory"), options)?;
-        insert(&store, items, self.items, TRICKLE, |_| Ok(()))?;
+        insert(&store, items, pieces(self.items, TRICKLE), |_| Ok(()))?;
         let (mut before, mut since) = (Vec::new(), Instant::now());
         while since.elapsed() < Duration::from_secs(5) {
             std::thread::sleep(Duration::from_millis(100));
@@ -161,34 +173,53 @@ impl Bench {
     }
 }
 
-/// Latencies of an idle store, and of one that compacts meanwhile.
+/// Latencies of an idle store; while the worker builds its segment anew, since more than a quarter of it is dead; and
+/// while a caller compacts it, with all cores.
 fn latencies(store: &Store, queries: &[Vec<f32>], report: &mut Report) -> Result<()> {
     let idle = latency(store, queries, |done| done < IDLE_QUERIES)?;
     report.latency("idle", &idle, &idle);
-    let done = AtomicBool::new(false);
-    let busy = std::thread::scope(|scope| {
-        let compaction = scope.spawn(|| {
-            let outcome = store.compact();
-            done.store(true, Ordering::Relaxed);
-            outcome
-        });
-        let busy = latency(store, queries, |_| !done.load(Ordering::Relaxed));
-        compaction.join().expect("no panic").and(busy)
+    let goes_on = AtomicBool::new(true);
+    let beside = |work: &(dyn Fn() -> Result<()> + Sync)| {
+        goes_on.store(true, Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            let work = scope.spawn(|| {
+                let outcome = work();
+                goes_on.store(false, Ordering::Relaxed);
+                outcome
+            });
+            let busy = latency(store, queries, |_| goes_on.load(Ordering::Relaxed));
+            work.join().expect("no panic").and(busy)
+        })
+    };
+    let mut removals = Batch::new();
+    (0..store.len()? * 3 / 10).for_each(|number| _ = removals.remove(number));
+    store.write(removals)?;
+    let busy = beside(&|| {
+        while store.stats()?.segments.iter().any(|segment| segment.dead * 4 >= segment.items) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     })?;
-    report.latency("while it compacts", &busy, &idle);
+    report.latency("while the worker builds", &busy, &idle);
+    let busy = beside(&|| store.compact())?;
+    report.latency("while a caller compacts", &busy, &idle);
     Ok(())
 }
 
-/// Inserts items in batches; after each `piece` of them something is done.
+/// Numbers of which each but the last is `piece`, and which are `count` together.
+fn pieces(count: usize, piece: usize) -> impl Iterator<Item = usize> {
+    (0..count).step_by(piece).map(move |first| piece.min(count - first))
+}
+
+/// Inserts items in batches; after each piece of them something is done.
 fn insert(
     store: &Store,
     items: &Items,
-    count: usize,
-    piece: usize,
+    pieces: impl Iterator<Item = usize>,
     then: impl Fn(&Store) -> Result<()>,
 ) -> Result<()> {
     let mut outcome = Ok(());
-    items.read(count, piece, |first, floats| {
+    items.read(pieces, |first, floats| {
         let write = || {
             let vectors: Vec<&[f32]> = floats.chunks_exact(items.dimension).collect();
             for (at, vectors) in vectors.chunks(BATCH).enumerate() {
@@ -218,7 +249,7 @@ fn child(arguments: &[String]) -> Result<()> {
     let options = Options::new().metric(metric.expect("a metric of the sets")).maintenance(Maintenance::Manual);
     let store = Store::open_with(path, options.build_memory(number(memory)))?;
     let start = process_time();
-    insert(&store, &items, number(count), BATCH, |_| Ok(()))?;
+    insert(&store, &items, pieces(number(count), BATCH), |_| Ok(()))?;
     let (rows, before) = ((process_time() - start).as_secs_f64(), anonymous_mib());
     let (start, cpu, done) = (Instant::now(), process_time(), AtomicBool::new(false));
     let peak = std::thread::scope(|scope| {
@@ -241,7 +272,9 @@ fn child(arguments: &[String]) -> Result<()> {
 
 fn search(path: &Path, items: &Items) -> Result<()> {
     let mut queries = Vec::new();
-    items.read(1000, 1000, |_, floats| queries.extend(floats.chunks_exact(items.dimension).map(<[f32]>::to_vec)));
+    items.read(std::iter::once(1000), |_, floats| {
+        queries.extend(floats.chunks_exact(items.dimension).map(<[f32]>::to_vec))
+    });
     let before = anonymous_mib();
     let start = Instant::now();
     let store = Store::open_read_only(path)?;

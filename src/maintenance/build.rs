@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Maintainer;
-use super::policy::Plan;
+use super::policy::{Demand, Plan};
 use crate::code::Frame;
 use crate::error::{Error, Result};
 use crate::fs;
@@ -36,7 +36,13 @@ struct SegmentName {
 
 impl Maintainer {
     /// Builds and publishes the plan's segment. Bytes of live rows in it.
-    pub(super) fn build(&self, view: &View, plan: &Plan, progress: &(dyn Fn(f32) -> bool + Sync)) -> Result<()> {
+    pub(super) fn build(
+        &self,
+        view: &View,
+        plan: &Plan,
+        demand: Demand,
+        progress: &(dyn Fn(f32) -> bool + Sync),
+    ) -> Result<()> {
         let Some(old_frame) = view.frame.clone() else { return Ok(()) };
         let range = planned_range(view, plan);
         let name = self.next_name();
@@ -47,7 +53,8 @@ impl Maintainer {
         let built = if gathered.rows.len() == 0 {
             None
         } else {
-            Some(self.write_segment(view, &frame, range, name, &gathered.rows, progress)?)
+            let write = || self.write_segment(view, &frame, range, name, &gathered.rows, progress);
+            Some(self.with_threads(demand, write)?)
         };
         self.publish(view, range, frame, built, &gathered.dead_in_blocks)
     }
@@ -75,8 +82,7 @@ impl Maintainer {
             options: self.options.segment,
             seed: view.store.build_seed,
         };
-        let written = self
-            .with_threads(|| segment::build(frame, rows, &spec, &temporary, progress))
+        let written = segment::build(frame, rows, &spec, &temporary, progress)
             .and_then(|written| {
                 fs::crash_point("segment written");
                 fs::publish(&temporary, &name)?;

@@ -139,9 +139,9 @@ impl Maintainer {
             // What is built from rows as they were before they were opened anew is not published.
             let goes_on = || !self.is_stopping() && !self.shared.has_reloaded_since(&view);
             let report = |fraction: f32| goes_on() && progress(Stage::Building, fraction);
-            self.build(&view, &plan, &report)?;
+            self.build(&view, &plan, demand, &report)?;
             go_on(progress, Stage::Measuring)?;
-            self.calibrate()?;
+            self.calibrate(demand)?;
             built = true;
         }
         Ok(built)
@@ -189,13 +189,18 @@ impl Maintainer {
         self.last_error.lock().take()
     }
 
-    /// Runs on a pool of as many threads as the options say, which ends with the work: an idle store has none.
-    fn with_threads<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    /// Runs on a pool of as many threads as the options say, which ends with the work: an idle store has none. What
+    /// nobody waits for leaves a core to searches, if it is not told otherwise.
+    fn with_threads<T: Send>(&self, demand: Demand, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         if is_modelled() {
             return work();
         }
+        let threads = match (self.options.threads, demand) {
+            (0, Demand::Upkeep) => std::thread::available_parallelism().map_or(1, |cores| cores.get().max(2) - 1),
+            (threads, _) => threads,
+        };
         rayon::ThreadPoolBuilder::new()
-            .num_threads(self.options.threads)
+            .num_threads(threads)
             .build()
             .map_err(|error| Error::Maintenance { cause: error.to_string() })?
             .install(work)

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Maintainer;
+use super::policy::Demand;
 use crate::error::Result;
 use crate::fs;
 use crate::items::Database;
@@ -120,7 +121,7 @@ impl Maintainer {
     }
 
     /// Measures the effort of searches if enough has changed since it was last measured.
-    pub(super) fn calibrate(&self) -> Result<()> {
+    pub(super) fn calibrate(&self, demand: Demand) -> Result<()> {
         let view = self.shared.view()?;
         let items: u64 = view.sources().0.iter().map(|segment| segment.items() as u64).sum();
         let written = view.counters.next_sequence - view.effort.sequence.min(view.counters.next_sequence);
@@ -128,7 +129,7 @@ impl Maintainer {
         if changed * RECALIBRATION_SHARE <= view.effort.items {
             return Ok(());
         }
-        let effort = self.with_threads(|| search::calibrate(&view))?;
+        let effort = self.with_threads(demand, || search::calibrate(&view))?;
         let mut writer = self.shared.writer();
         self.shared.commit(&mut writer, Durability::Immediate, |rows, draft| {
             rows.set_effort(&effort)?;
