@@ -14,7 +14,9 @@ mod distance;
 use std::hint::black_box;
 use std::time::Duration;
 
-use distance::{Block, Bound, Kernels, LANES, ScanTable, available, block_bytes, pad, prefetch};
+use distance::{
+    Block, Bound, FactorScale, Kernels, LANES, SHORT_FACTORS_BYTES, ScanTable, available, block_bytes, pad, prefetch,
+};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use wide::u8x64;
@@ -62,10 +64,15 @@ fn lines(bytes: &[u8]) -> Vec<u8x64> {
     bytes.as_chunks::<64>().0.iter().copied().map(u8x64::new).collect()
 }
 
-/// A block of random codes whose factors let no lane pass, as most in a search do not.
-fn block(generator: &mut Xoshiro256PlusPlus, code_bits: usize) -> Vec<u8> {
-    let codes = block_bytes(code_bits) - 16 * LANES;
-    let mut bytes: Vec<u8> = (0..codes).map(|_| generator.random()).collect();
+/// Random codes, of bits or of bytes.
+fn codes(code_bits: usize) -> Vec<u8> {
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(code_bits as u64);
+    (0..block_bytes(code_bits) - 16 * LANES).map(|_| generator.random()).collect()
+}
+
+/// A block with factors and payloads of 16 bytes a lane, that let no lane pass, as most in a search do not.
+fn long_block(code_bits: usize) -> Vec<u8> {
+    let mut bytes = codes(code_bits);
     for factor in [1e9f32, -1.0, 1.0] {
         (0..LANES).for_each(|_| bytes.extend(factor.to_le_bytes()));
     }
@@ -73,21 +80,41 @@ fn block(generator: &mut Xoshiro256PlusPlus, code_bits: usize) -> Vec<u8> {
     bytes
 }
 
+fn read_long(bytes: &[u8], code_bits: usize) -> Block<'_> {
+    Block::new(bytes, code_bits).expect("a block of this dimension")
+}
+
+/// Codes and factors of six bytes a lane, as a leaf of one tree has them.
+fn short_block(code_bits: usize) -> Vec<u8> {
+    let mut bytes = codes(code_bits);
+    bytes.resize(bytes.len() + SHORT_FACTORS_BYTES, 1);
+    bytes
+}
+
+fn read_short(bytes: &[u8], _: usize) -> Block<'_> {
+    let (codes, factors) = bytes.split_at(bytes.len() - SHORT_FACTORS_BYTES);
+    let scale = FactorScale { least: 1e9, add: 1.0, mul: -1e-3, err: 1e-3 };
+    Block::short(codes, factors, scale, 0).expect("factors of this length")
+}
+
+/// How a block is made and read.
+type Form = (fn(usize) -> Vec<u8>, for<'a> fn(&'a [u8], usize) -> Block<'a>);
+
 /// A scan of one block again and again, and of blocks that come from memory.
-fn measure_scan(name: &str, dimension: usize, code_bits: usize, scan: &mut dyn FnMut(&Block<'_>)) -> [Line; 2] {
-    let mut generator = Xoshiro256PlusPlus::seed_from_u64(1);
-    let length = block_bytes(code_bits);
-    let count = LARGE / length;
-    let all = lines(&block(&mut generator, code_bits).repeat(count));
+fn measure_scan(
+    name: &str,
+    (dimension, code_bits): (usize, usize),
+    (make, read): Form,
+    scan: &mut dyn FnMut(&Block<'_>),
+) -> [Line; 2] {
+    let one = make(code_bits);
+    let (length, count) = (one.len(), LARGE / one.len());
+    let all = lines(&one.repeat(count));
     let all: &[u8] = bytemuck::cast_slice(&all);
-    let first = Block::new(&all[..length], code_bits).expect("a block of this dimension");
+    let first = read(&all[..length], code_bits);
     let time = nanoseconds(|| scan(black_box(&first)));
     let in_cache = Line { operation: format!("{name}, in cache"), dimension, bytes: length, time };
-    let time = nanoseconds(|| {
-        for block in all.chunks_exact(length) {
-            scan(&Block::new(block, code_bits).expect("a block of this dimension"));
-        }
-    });
+    let time = nanoseconds(|| all.chunks_exact(length).for_each(|block| scan(&read(block, code_bits))));
     let time = time / count as f64;
     [in_cache, Line { operation: format!("{name}, from memory"), dimension, bytes: length, time }]
 }
@@ -101,12 +128,13 @@ fn measure_scans(set: &Kernels, dimension: usize, lines: &mut Vec<Line>) {
     let mut lower = [0.0; LANES];
     let mut table = ScanTable::default();
     table.fill(&query);
-    lines.extend(measure_scan("`scan`: estimates of 16 codes of signs", dimension, padded, &mut |block| {
-        black_box(set.scan(block, &table, bound, &mut lower));
-    }));
-    lines.extend(measure_scan("`scan_bytes`: 16 codes of bytes", dimension, 8 * padded, &mut |block| {
-        black_box(set.scan_bytes(block, &codes, bound, &mut lower));
-    }));
+    let mut scan = |block: &Block<'_>| _ = black_box(set.scan(block, &table, bound, &mut lower));
+    let sizes = (dimension, padded);
+    lines.extend(measure_scan("`scan`: estimates of 16 items", sizes, (short_block, read_short), &mut scan));
+    lines.extend(measure_scan("`scan` with long factors", sizes, (long_block, read_long), &mut scan));
+    let mut scan = |block: &Block<'_>| _ = black_box(set.scan_bytes(block, &codes, bound, &mut lower));
+    let sizes = (dimension, 8 * padded);
+    lines.extend(measure_scan("`scan_bytes`: 16 items", sizes, (long_block, read_long), &mut scan));
 }
 
 /// Measures between pairs of vectors in the cache; counts the bytes of both.
