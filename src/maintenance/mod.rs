@@ -18,7 +18,7 @@ pub(crate) use worker::Worker;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::snapshot::{Shared, View};
-use crate::sync::{AtomicBool, Mistake, Mutex, is_modelled, makes};
+use crate::sync::{AtomicBool, Mistake, Mutex, cores, is_modelled, makes};
 
 /// What a compaction is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,7 +196,7 @@ impl Maintainer {
             return work();
         }
         let threads = match (self.options.threads, demand) {
-            (0, Demand::Upkeep) => std::thread::available_parallelism().map_or(1, |cores| cores.get().max(2) - 1),
+            (0, Demand::Upkeep) => cores().max(2) - 1,
             (threads, _) => threads,
         };
         rayon::ThreadPoolBuilder::new()

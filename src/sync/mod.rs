@@ -38,6 +38,11 @@ pub(crate) use real::{
     AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, RwLock, is_modelled, makes, sleep, spawn,
 };
 
+/// Threads that can run at once; 1 where the system does not say.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// What tests have the code do wrong, to see whether the models notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mistake {
