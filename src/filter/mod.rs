@@ -6,6 +6,8 @@
 mod check;
 mod display;
 mod field;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod hostile;
 mod matches;
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,9 @@
 //! every fault it reports names table and key. Values of `fresh` and `packed` are not sealed: rows and blocks have
 //! checksums of their own.
 
+use std::cmp::Ordering;
 use std::marker::PhantomData;
-use std::ops::RangeBounds;
+use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -141,13 +142,16 @@ impl<K: StoredKey, T: ReadableTable<K, Bytes>> Handle<K, T> {
     }
 
     pub(super) fn range<'k>(&self, range: impl RangeBounds<K::SelfType<'k>> + 'k) -> Result<Entries<'_, K>> {
+        let owned = |key: &K::SelfType<'k>| K::as_bytes(key).as_ref().to_vec();
+        let (low, high) = (range.start_bound().map(owned), range.end_bound().map(owned));
         let range = contained(&self.path, "read rows", || self.open.range::<K::SelfType<'k>>(range))?;
-        Ok(Entries { path: Arc::clone(&self.path), range })
+        Ok(Entries { name: self.table.name, path: Arc::clone(&self.path), range, low, high })
     }
 
     pub(super) fn iter(&self) -> Result<Entries<'_, K>> {
         let range = contained(&self.path, "read rows", || self.open.iter())?;
-        Ok(Entries { path: Arc::clone(&self.path), range })
+        let (low, high) = (Bound::Unbounded, Bound::Unbounded);
+        Ok(Entries { name: self.table.name, path: Arc::clone(&self.path), range, low, high })
     }
 
     pub(super) fn len(&self) -> Result<u64> {
@@ -195,21 +199,74 @@ impl<K: StoredKey> Handle<K, redb::Table<'_, K, Bytes>> {
 }
 
 /// The entries of a range, either way.
+///
+/// The row database follows the pages as they are. Damaged ones may lead back to where it was, and it would never come
+/// to an end; but then a key comes that does not lie beyond the one before it, and that is an error.
 pub(super) struct Entries<'t, K: StoredKey> {
+    name: &'static str,
     path: Arc<Path>,
     range: redb::Range<'t, K, Bytes>,
+    /// Between these the keys lie that are still to come.
+    low: Bound<Vec<u8>>,
+    high: Bound<Vec<u8>>,
 }
 
 type Entry<'t, K> = (AccessGuard<'t, K>, Guard<'t>);
 
 impl<'t, K: StoredKey> Entries<'t, K> {
     pub(super) fn next(&mut self) -> Result<Option<Entry<'t, K>>> {
-        contained(&self.path, "read rows", || self.range.next().transpose().map(touched))
+        let entry = contained(&self.path, "read rows", || self.range.next().transpose().map(touched))?;
+        self.placed(entry, |entries| &mut entries.low)
     }
 
     pub(super) fn next_back(&mut self) -> Result<Option<Entry<'t, K>>> {
-        contained(&self.path, "read rows", || self.range.next_back().transpose().map(touched))
+        let entry = contained(&self.path, "read rows", || self.range.next_back().transpose().map(touched))?;
+        self.placed(entry, |entries| &mut entries.high)
     }
+
+    /// The entry, if it lies between the bounds, of which it becomes one.
+    fn placed(
+        &mut self,
+        entry: Option<Entry<'t, K>>,
+        bound: fn(&mut Self) -> &mut Bound<Vec<u8>>,
+    ) -> Result<Option<Entry<'t, K>>> {
+        let Some((key, value)) = entry else { return Ok(None) };
+        let is_placed = {
+            let key = key.value();
+            let key = K::as_bytes(&key);
+            let key = key.as_ref();
+            let is_placed = lies_beyond::<K>(key, &self.low, Ordering::Greater)
+                && lies_beyond::<K>(key, &self.high, Ordering::Less);
+            remember(bound(self), key);
+            is_placed
+        };
+        if is_placed {
+            return Ok(Some((key, value)));
+        }
+        let place = format!("table {}, key {}", self.name, K::describe(&key.value()));
+        let found = "one that does not: pages lead back to others, or hold other keys than those above them".into();
+        Err(malformed(&self.path, place, Malformed { expected: "keys that ascend".into(), found }))
+    }
+}
+
+/// Whether a key lies on one side of a bound.
+fn lies_beyond<K: Key>(key: &[u8], bound: &Bound<Vec<u8>>, side: Ordering) -> bool {
+    match bound {
+        Bound::Unbounded => true,
+        Bound::Included(bound) => K::compare(key, bound) != side.reverse(),
+        Bound::Excluded(bound) => K::compare(key, bound) == side,
+    }
+}
+
+/// Makes a key the bound, in the memory of the one before.
+fn remember(bound: &mut Bound<Vec<u8>>, key: &[u8]) {
+    let mut memory = match std::mem::replace(bound, Bound::Unbounded) {
+        Bound::Included(memory) | Bound::Excluded(memory) => memory,
+        Bound::Unbounded => Vec::new(),
+    };
+    memory.clear();
+    memory.extend_from_slice(key);
+    *bound = Bound::Excluded(memory);
 }
 
 /// The entry, once its bounds on the page are known to hold: here, where a panic is contained.

@@ -1,7 +1,8 @@
 //! Power cuts of a real file system: ext4 in a file, mounted through a loop device, is shut down under a working child
 //! without writing its journal out, mounted again, and the store checked.
 //!
-//! Runs where `UNDERSTORY_EXT4_CUTS` says how many; needs root, loop devices, mkfs.ext4 and perl.
+//! Runs where `UNDERSTORY_EXT4_CUTS` says how many, from `UNDERSTORY_EXT4_FIRST_SEED` on; needs root, loop devices,
+//! mkfs.ext4 and perl.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -105,9 +106,10 @@ fn power_cuts_of_a_real_file_system_lose_nothing() {
         return;
     };
     let cuts: u64 = cuts.parse().expect("UNDERSTORY_EXT4_CUTS is a number");
+    let first = std::env::var("UNDERSTORY_EXT4_FIRST_SEED").map_or(0, |text| text.parse().expect("a number"));
     let started = Instant::now();
     let mut acknowledged = 0;
-    for seed in 0..cuts {
+    for seed in first..first + cuts {
         let _alone = children::alone();
         let dir = Dir::new();
         let Some(count) = cycle(dir.path(), seed) else {
@@ -117,5 +119,7 @@ fn power_cuts_of_a_real_file_system_lose_nothing() {
         acknowledged += count;
     }
     let rate = cuts as f64 / started.elapsed().as_secs_f64();
-    println!("ext4: {cuts} cuts, {acknowledged} acknowledged operations, 0 losses, {rate:.1} cuts a second");
+    println!(
+        "ext4, from seed {first}: {cuts} cuts, {acknowledged} acknowledged operations, 0 losses, {rate:.1} cuts a second"
+    );
 }

@@ -10,6 +10,8 @@ mod check;
 mod counts;
 mod dictionary;
 mod gather;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod hostile;
 mod read;
 mod write;
 
