@@ -4,6 +4,8 @@
 //! them, rows among the bytes of the row file, records of segments. Of several versions of an item the one that the
 //! store names is taken, or else the newest.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod hostile;
 mod report;
 mod sources;
 #[cfg(test)]

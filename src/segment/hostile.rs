@@ -3,6 +3,9 @@
 
 use std::ops::Range;
 
+#[cfg(fuzzing)]
+pub(crate) use super::columns::hostile::Target as Columns;
+
 use crate::bytes::{Reader, checksum};
 use crate::segment::format::{
     HEADER_BYTES, Kind, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TABLE_ENTRY_BYTES, TRAILER_BYTES, TableEntry,

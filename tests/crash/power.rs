@@ -23,12 +23,26 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
 }
 
 /// A mounted file system, unmounted when it is dropped.
-struct Mounted {
+pub(crate) struct Mounted {
     image: PathBuf,
-    at: PathBuf,
+    pub(crate) at: PathBuf,
 }
 
 impl Mounted {
+    /// A new file system in a file of the directory, if this process may mount one.
+    pub(crate) fn fresh(directory: &Path) -> Option<Mounted> {
+        let image = directory.join("image");
+        std::fs::File::create(&image).unwrap().set_len(24 << 20).unwrap();
+        let is_made = succeeds("mkfs.ext4", &["-q", "-F", text(&image)]);
+        is_made.then(|| Mounted::new(image, directory.join("mount"))).flatten()
+    }
+
+    /// Mounts it anew as the options say.
+    pub(crate) fn remount(&self, options: &str) {
+        let options = format!("remount,{options}");
+        assert!(succeeds("mount", &["-o", &options, text(&self.at)]), "{options} of {} failed", self.at.display());
+    }
+
     fn new(image: PathBuf, at: PathBuf) -> Option<Mounted> {
         std::fs::create_dir_all(&at).unwrap();
         let mounted = succeeds("mount", &["-o", "loop", text(&image), text(&at)]);
@@ -66,12 +80,7 @@ fn text(path: &Path) -> &str {
 /// One child, one cut at a random moment of its work, one check.
 fn cycle(directory: &Path, seed: u64) -> Option<usize> {
     let mut rng = generator(seed);
-    let image = directory.join("image");
-    std::fs::File::create(&image).unwrap().set_len(24 << 20).unwrap();
-    if !succeeds("mkfs.ext4", &["-q", "-F", text(&image)]) {
-        return None;
-    }
-    let mounted = Mounted::new(image, directory.join("mount"))?;
+    let mounted = Mounted::fresh(directory)?;
     let store = mounted.at.join("a.understory");
     let mut child = children::spawn("script", &store);
     let words = children::Words::of(&mut child);

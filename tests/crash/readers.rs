@@ -6,6 +6,7 @@ use std::time::Duration;
 use understory::{Batch, Error, Store};
 
 use crate::children::{self, Words};
+use crate::power::Mounted;
 use crate::support::{Dir, assert_mentions, refused};
 
 const ITEMS: u64 = 200;
@@ -139,4 +140,47 @@ fn a_store_is_read_where_nothing_can_be_written() {
         // The row file's own lock keeps a writer away where there is no lock file.
         assert!(matches!(Store::open(dir.store()), Err(Error::Locked(_))), "lock file: {has_lock}");
     }
+}
+
+/// The same where the system itself writes nothing: on a file system that is mounted read-only.
+#[test]
+fn many_processes_read_a_store_on_a_medium_that_is_mounted_read_only() {
+    let _alone = children::alone();
+    let dir = Dir::new();
+    let Some(medium) = Mounted::fresh(dir.path()) else {
+        println!("skipped: no root, no loop device or no mkfs.ext4");
+        return;
+    };
+    let path = medium.at.join("a.understory");
+    let store = Store::open(&path).unwrap();
+    fill(&store);
+    let expected = answer(&store);
+    store.close().unwrap();
+    for has_lock in [true, false] {
+        if !has_lock {
+            std::fs::remove_file(path.join("LOCK")).unwrap();
+        }
+        medium.remount("ro");
+        assert!(std::fs::write(path.join("probe"), "x").is_err(), "expected a medium that cannot be written");
+        let before = files(&path);
+        let mut readers: Vec<_> = (0..3).map(|_| children::spawn("hold", &path)).collect();
+        for reader in &mut readers {
+            assert_eq!(Words::of(reader).next().as_ref(), Some(&expected), "lock file: {has_lock}");
+        }
+        assert_eq!(answer(&Store::open_read_only(&path).unwrap()), expected, "lock file: {has_lock}");
+        for mut reader in readers {
+            reader.kill().unwrap();
+            reader.wait().unwrap();
+        }
+        let error = refused(Store::open(&path));
+        assert!(matches!(error, Error::Io { .. }), "expected no writer on such a medium, found {error:?}");
+        assert!(files(&path) == before);
+        medium.remount("rw");
+    }
+    children::kill_after(children::spawn("immediate", &path), "written");
+    medium.remount("ro");
+    let error = refused(Store::open_read_only(&path));
+    assert!(matches!(error, Error::NeedsRecovery { .. }), "{error:?}");
+    medium.remount("rw");
+    assert!(Store::open(&path).unwrap().len().unwrap() >= ITEMS);
 }

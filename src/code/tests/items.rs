@@ -17,6 +17,7 @@ fn scan_items(metric: Metric, items: &[Vec<f32>], query: &[f32]) -> Vec<(f32, f3
         items.iter().zip(0..items.len() as u32).map(|(vector, payload)| CodedItem { vector, placed: &[], payload });
     let (bytes, radius) = encoder.encode_run(4, &Centroid::zero(frame.padded()), 0, coded);
     let kind = CodeKind::of_items(metric);
+    let bytes = Aligned::from(bytes);
     let run = Run::parse(&bytes, kind, frame.padded()).unwrap();
     assert!(run.is_intact() && radius == 0.0);
     assert_eq!(Some(bytes.len()), kind.run_bytes(frame.padded(), items.len()));

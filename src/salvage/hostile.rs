@@ -1,0 +1,134 @@
+//! The files of a store that a script damages, salvaged: whatever comes of it, the store once held.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::salvage;
+use crate::error::{Error, Result};
+use crate::fs;
+use crate::hostile::edit;
+use crate::metadata::Metadata;
+use crate::options::{Maintenance, Options};
+use crate::snapshot::segments_dir;
+use crate::store::{Batch, Store};
+use crate::types::{Id, Metric};
+
+const PAGE: usize = 4096;
+
+/// Every version that an item ever had.
+type Versions = BTreeMap<Id, Vec<(Vec<f32>, Metadata)>>;
+
+/// An intact store as bytes, and where damaged copies of it go.
+pub(crate) struct Target {
+    rows: (PathBuf, Vec<u8>),
+    /// The heads of the pages in use, where most of what leads elsewhere stands.
+    places: Vec<usize>,
+    segment: (PathBuf, Vec<u8>),
+    versions: Versions,
+    items: u64,
+    directory: PathBuf,
+}
+
+impl Target {
+    /// Makes the store in a directory, which must be empty or missing.
+    pub(crate) fn new(directory: &Path) -> Result<Target> {
+        let path = directory.join("a.understory");
+        let options = Options::new().metric(Metric::Euclidean).maintenance(Maintenance::Manual).threads(1);
+        let store = Store::open_with(&path, options)?;
+        let mut versions = Versions::new();
+        let mut write = |ids: std::ops::Range<u64>, version: u64| {
+            let mut batch = Batch::new();
+            for number in ids {
+                let vector = [number as f32, version as f32, (number * 7 % 5) as f32];
+                let metadata = Metadata::from_iter([("number", number as i64), ("version", version as i64)]);
+                let id = if number % 3 == 0 { Id::from(format!("item {number}")) } else { Id::from(number) };
+                batch.insert_with(id.clone(), vector, &metadata)?;
+                versions.entry(id).or_default().push((vector.to_vec(), metadata));
+            }
+            store.write(batch)
+        };
+        write(0..60, 1)?;
+        store.compact()?;
+        write(50..70, 2)?;
+        store.remove(7)?;
+        let items = store.len()?;
+        store.close()?;
+        let file = |entry: PathBuf| match std::fs::read(&entry) {
+            Ok(bytes) => Ok((entry.strip_prefix(&path).unwrap_or(&entry).to_owned(), bytes)),
+            Err(source) => Err(Error::io("read", &entry, source)),
+        };
+        let one = |directory: &Path, extension: &str| {
+            let entry =
+                fs::list(directory)?.into_iter().find(|entry| entry.extension().is_some_and(|it| it == extension));
+            file(entry.ok_or_else(|| Error::InvalidArgument(format!("expected a file of {extension}")))?)
+        };
+        let (rows, segment) = (one(&path, "redb")?, one(&segments_dir(&path), "seg")?);
+        let in_use =
+            (0..rows.1.len()).step_by(PAGE).filter(|&start| rows.1.get(start..).is_some_and(|page| page[0] != 0));
+        let places = in_use.flat_map(|start| start..start + 96).collect();
+        Ok(Target { rows, places, segment, versions, items, directory: directory.to_owned() })
+    }
+
+    /// Damages the row file, the segment or both, as the first byte of the script says, and salvages them. How many
+    /// items came back.
+    pub(crate) fn run(&self, script: &[u8]) -> u64 {
+        let Some((choice, edits)) = script.split_first() else { return 0 };
+        let (path, target) = (self.directory.join("damaged"), self.directory.join("target"));
+        for directory in [&path, &target] {
+            let _ = std::fs::remove_dir_all(directory);
+        }
+        std::fs::create_dir_all(segments_dir(&path)).expect("room for a copy");
+        let (mut rows, mut segment) = (self.rows.1.clone(), self.segment.1.clone());
+        if choice % 4 != 1 {
+            edit(&mut rows, edits, &self.places);
+        }
+        if choice % 4 == 1 || choice % 4 == 2 {
+            edit(&mut segment, edits, &[]);
+        }
+        std::fs::write(path.join(&self.rows.0), &rows).expect("room for a copy");
+        std::fs::write(path.join(&self.segment.0), &segment).expect("room for a copy");
+        let report = salvage(&path, &target).unwrap_or_else(|error| panic!("expected a report, found {error}"));
+        assert!(
+            std::fs::read(path.join(&self.rows.0)).is_ok_and(|after| after == rows),
+            "the damaged store was changed"
+        );
+
+        let store = Store::open_read_only(&target).expect("what was salvaged is whole");
+        let items: Vec<_> = store.scan().expect("items can be read").collect();
+        assert_eq!(
+            (items.len() as u64, items.len()),
+            (report.items, items.iter().filter(|item| item.is_ok()).count())
+        );
+        for item in items.into_iter().filter_map(Result::ok) {
+            let is_known = self.versions.get(&item.id).is_some_and(|versions| {
+                let is_it = |(vector, metadata): &(Vec<f32>, Metadata)| {
+                    *vector == item.vector && (*metadata == item.metadata || item.metadata.is_empty())
+                };
+                versions.iter().any(is_it)
+            });
+            assert!(is_known, "{:?} never was {:?}, {:?}", item.id, item.vector, item.metadata);
+        }
+        report.items
+    }
+
+    /// Items of the store as it was.
+    pub(crate) fn items(&self) -> u64 {
+        self.items
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_salvaged_once_was_whatever_was_damaged() {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let target = Target::new(dir.path()).unwrap();
+        assert_eq!(target.run(&[0]), target.items(), "nothing is damaged");
+        let found: Vec<u64> = crate::hostile::scripts(9, 300).map(|script| target.run(&script)).collect();
+        assert!(
+            found.iter().any(|&items| items == target.items()) && found.iter().any(|&items| items != target.items())
+        );
+    }
+}
