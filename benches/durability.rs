@@ -83,31 +83,43 @@ fn shared_commits(path: &Path, items: usize, dimension: usize) -> understory::Re
 
 fn reopen_after_kill(path: &Path, items: usize, dimension: usize) -> understory::Result<()> {
     fill(path, items, dimension)?;
-    let (mut warm, mut cold) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    let (mut warm, mut cold): ([Vec<Duration>; 3], [Vec<Duration>; 3]) = Default::default();
     for kill in 0..2 * KILLS {
         // Each child adds items, so that the delta differs, and a flush may be under way.
         kill_in_the_middle(path, items + kill * FRESH, dimension);
         let is_cold = kill % 2 == 1 && drop_from_cache(path);
         let query = vector(7 + kill, dimension);
-        let start = Instant::now();
+        let (start, used) = (Instant::now(), cpu_time());
         let store = Store::open(path)?;
         let opened = start.elapsed();
         let hits = store.search(&query, 1)?;
         let found = start.elapsed();
-        assert!(hits[0].distance < 1e-3, "expected the item itself, found {hits:?}");
+        let used = cpu_time().saturating_sub(used);
+        let exact = store.query(&query)?.k(1).exact().run()?;
+        assert!(exact[0].distance < 1e-3 && hits.len() == 1, "expected the item itself, found {exact:?}");
         let times = if is_cold { &mut cold } else { &mut warm };
-        times[0].push(opened);
-        times[1].push(found);
+        times.iter_mut().zip([opened, found, used]).for_each(|(times, time)| times.push(time));
         store.close()?;
     }
     for (name, times) in [("in the page cache", &mut warm), ("not in the page cache", &mut cold)] {
-        for (what, times) in ["opened", "first hit"].into_iter().zip(times) {
+        for (what, times) in ["opened", "first hit", "CPU time to it"].into_iter().zip(times) {
             if !times.is_empty() {
                 report(&format!("kill -9, {items} items, {name}: {what}"), times);
             }
         }
     }
     Ok(())
+}
+
+/// Of all threads of this process.
+fn cpu_time() -> Duration {
+    #[cfg(unix)]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+    #[cfg(not(unix))]
+    Duration::ZERO
 }
 
 /// Starts a child that inserts one item after the other, and kills it while it does.
