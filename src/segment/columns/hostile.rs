@@ -149,14 +149,14 @@ impl Target {
 fn metadata(item: usize) -> Metadata {
     let number = item as i64;
     let mut metadata =
-        Metadata::from_iter([("number", Value::Integer(number % 40)), ("few", Value::Bool(item % 2 == 0))]);
+        Metadata::from_iter([("number", Value::Integer(number % 40)), ("few", Value::Bool(item.is_multiple_of(2)))]);
     metadata.insert("text", ["a", "b", "bc", "\u{e4}"][item % 4].repeat(item % 7));
-    if item % 3 == 0 {
+    if item.is_multiple_of(3) {
         metadata.insert("float", if item == 33 { f64::NAN } else { item as f64 / 4.0 });
         metadata.insert("at", Timestamp::from_micros(number - 50));
         metadata.insert("raw", Value::Bytes(vec![item as u8; item % 5]));
     }
-    if item % 5 == 0 {
+    if item.is_multiple_of(5) {
         metadata
             .insert("mixed", Value::List(vec![Value::Integer(number), Value::Text("b".into()), Value::Bool(true)]));
         metadata.insert("map", Metadata::from_iter([("inner", number)]));
