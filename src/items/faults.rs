@@ -41,6 +41,10 @@ impl<T> Guarded<T> {
         Guarded { inner: Some(inner) }
     }
 
+    pub(super) fn get_mut(&mut self) -> Option<&mut T> {
+        self.inner.as_mut()
+    }
+
     /// What is guarded; its drop is the caller's.
     pub(super) fn into_inner(mut self) -> Option<T> {
         self.inner.take()

@@ -124,4 +124,14 @@ mod tests {
         let found: Vec<u64> = crate::hostile::scripts(9, 300).map(|script| target.run(&script)).collect();
         assert!(found.contains(&all) && found.iter().any(|&items| items != all));
     }
+
+    /// The row database, when it was closed, met damage in its lists of freed pages, panicked, and panicked again.
+    #[test]
+    fn a_damaged_list_of_freed_pages_does_not_end_the_process() {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let target = Target::new(dir.path()).unwrap();
+        if let Some(script) = crate::hostile::scripts(9, 1080).last() {
+            assert!(target.run(&script) > 0);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Result};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use redb::StorageBackend;
@@ -14,6 +15,7 @@ const PAGE: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Overlay {
     file: Arc<Map>,
+    has_ended: Arc<AtomicBool>,
     state: Mutex<State>,
 }
 
@@ -28,7 +30,20 @@ struct State {
 impl Overlay {
     pub(super) fn new(file: Arc<Map>) -> Overlay {
         let len = file.len() as u64;
-        Overlay { file, state: Mutex::new(State { len, kept: len, pages: BTreeMap::new() }) }
+        let state = Mutex::new(State { len, kept: len, pages: BTreeMap::new() });
+        Overlay { file, has_ended: Arc::default(), state }
+    }
+
+    /// Set, every call fails: so that a database that is closed does not go to work on damaged pages once more.
+    pub(super) fn end(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.has_ended)
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.has_ended.load(Ordering::Relaxed) {
+            true => Err(ErrorKind::BrokenPipe.into()),
+            false => Ok(()),
+        }
     }
 
     /// A page of the file, zeros where it has none.
@@ -65,6 +80,7 @@ impl StorageBackend for Overlay {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        self.check()?;
         let state = self.state.lock();
         if offset.checked_add(out.len() as u64).is_none_or(|end| end > state.len) {
             return Err(ErrorKind::UnexpectedEof.into());
@@ -80,6 +96,7 @@ impl StorageBackend for Overlay {
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
+        self.check()?;
         let mut state = self.state.lock();
         if len < state.len {
             state.pages.split_off(&len.div_ceil(PAGE as u64));
@@ -93,10 +110,11 @@ impl StorageBackend for Overlay {
     }
 
     fn sync_data(&self) -> Result<()> {
-        Ok(())
+        self.check()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.check()?;
         let mut state = self.state.lock();
         if offset.checked_add(data.len() as u64).is_none_or(|end| end > state.len) {
             return Err(ErrorKind::UnexpectedEof.into());

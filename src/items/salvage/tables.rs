@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{ReadOnlyTable, ReadableDatabase};
 
@@ -65,14 +66,29 @@ pub(super) struct Tables {
     fresh: Option<Open<u64>>,
     packed: Option<Open<u64>>,
     dead: Option<Open<u64>>,
-    /// The last field, so that it goes last.
-    _redb: Guarded<redb::Database>,
+    redb: Guarded<redb::Database>,
+    /// Makes every call of the database's into the file fail.
+    end: Arc<AtomicBool>,
+}
+
+/// A database that is closed commits what it has to, and works on its lists of pages for it. Where these are damaged it
+/// panics, and panics once more while it unwinds, which ends the process. After a failure of the disk it does not begin.
+impl Drop for Tables {
+    fn drop(&mut self) {
+        (self.meta, self.ids, self.fresh, self.packed, self.dead) = (None, None, None, None, None);
+        self.end.store(true, Ordering::Relaxed);
+        if let Some(redb) = self.redb.get_mut() {
+            // Of all calls the one that asks the disk first.
+            let _ = contained(Path::new(""), "end", || redb.check_integrity());
+        }
+    }
 }
 
 impl Tables {
     pub(super) fn open(path: &Path, file: &Arc<Map>) -> Result<Tables> {
         let path: Arc<Path> = path.into();
         let overlay = Overlay::new(Arc::clone(file));
+        let end = overlay.end();
         let redb = contained(&path, "open", || {
             // An empty file would be filled instead.
             if file.is_empty() {
@@ -81,15 +97,14 @@ impl Tables {
             redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(overlay)
         })?;
         let redb = Guarded::new(redb);
-        let transaction = contained(&path, "begin reading", || redb.begin_read())?;
-        Ok(Tables {
-            meta: open(&path, &transaction, META),
-            ids: open(&path, &transaction, IDS),
-            fresh: open(&path, &transaction, FRESH),
-            packed: open(&path, &transaction, PACKED),
-            dead: open(&path, &transaction, DEAD),
-            _redb: redb,
-        })
+        let mut tables = Tables { meta: None, ids: None, fresh: None, packed: None, dead: None, redb, end };
+        let transaction = contained(&path, "begin reading", || tables.redb.begin_read())?;
+        tables.meta = open(&path, &transaction, META);
+        tables.ids = open(&path, &transaction, IDS);
+        tables.fresh = open(&path, &transaction, FRESH);
+        tables.packed = open(&path, &transaction, PACKED);
+        tables.dead = open(&path, &transaction, DEAD);
+        Ok(tables)
     }
 
     pub(super) fn store(&self, problems: &mut Vec<String>) -> Option<StoreRow> {
