@@ -16,7 +16,8 @@ const LAYERS: &[(&[&str], Siblings)] = &[
     (&["search"], Siblings::Apart),
     (&["maintenance", "recovery"], Siblings::Apart),
     (&["store"], Siblings::Apart),
-    (&["annoy", "salvage", "fuzzing"], Siblings::Apart),
+    (&["annoy", "salvage"], Siblings::Apart),
+    (&["fuzzing"], Siblings::Apart),
 ];
 
 /// What `annoy` stands on. Only its import and export know the store; nothing knows `annoy`.

@@ -11,10 +11,12 @@ fn factors(run: &Run<'_>) -> Vec<[f32; 3]> {
 }
 
 /// The bytes of a run of placed vectors, coded one way.
-fn encoded(kind: CodeKind, metric: Metric, centroid: &Centroid, vectors: &[Vec<f32>]) -> (Vec<u8>, f32) {
+fn encoded(kind: CodeKind, metric: Metric, centroid: &Centroid, vectors: &[Vec<f32>]) -> (Aligned, f32) {
     let coded =
         vectors.iter().enumerate().map(|(at, placed)| CodedItem { vector: &[], placed, payload: 100 + at as u32 });
-    ItemEncoder::new(metric, kind, centroid.values().len(), None).encode_run(5, centroid, 100, coded)
+    let mut encoder = ItemEncoder::new(metric, kind, centroid.values().len(), None);
+    let (bytes, radius) = encoder.encode_run(5, centroid, 100, coded);
+    (bytes.into(), radius)
 }
 
 /// The two ways to code the same vectors: codes, payloads and radius are equal.
@@ -102,7 +104,7 @@ fn runs_of_short_factors_of_another_length_than_their_entries_need_are_refused()
     }
     assert!(Run::parse(&bytes, CodeKind::Signs, 64).is_err());
     for at in 0..bytes.len() {
-        let mut flipped = bytes.clone();
+        let mut flipped = Aligned::from(bytes.to_vec());
         flipped[at] ^= 1 << (at % 8);
         let run = Run::parse(&flipped, CodeKind::ShortSigns, 64);
         assert!(run.map_or(true, |run| !run.is_intact() && run.payloads().count() == run.entries() as usize), "{at}");
