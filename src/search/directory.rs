@@ -33,8 +33,9 @@ struct RankedGroup {
 #[derive(Default)]
 pub(super) struct Directory {
     groups: Vec<RankedGroup>,
-    leaves: Vec<RankedLeaf>,
-    /// A key a leaf: its estimated nearness, in bits that ascend with it, and its place in `leaves`.
+    /// For each segment the number of leaves of those before it.
+    bases: Vec<u32>,
+    /// A key a leaf: its estimated nearness, in bits that ascend with it, and its number among the leaves of all segments.
     keys: Vec<u64>,
     sorted: usize,
     /// Groups whose leaves are not in the list yet.
@@ -51,11 +52,13 @@ impl Directory {
         items: u64,
     ) -> Result<()> {
         self.groups.clear();
-        self.leaves.clear();
+        self.bases.clear();
         self.keys.clear();
         (self.sorted, self.next_group) = (0, 0);
         let (mut all_items, mut all_leaves) = (0, 0);
         for (number, segment) in segments.iter().enumerate() {
+            // So many leaves would take more memory than there is.
+            self.bases.push(u32::try_from(all_leaves).unwrap_or(u32::MAX));
             all_items += segment.items() as u64;
             all_leaves += segment.leaves();
             for group in 0..segment.groups() {
@@ -81,10 +84,10 @@ impl Directory {
         segments: &[&Arc<LiveSegment>],
         rank: usize,
     ) -> Result<Option<RankedLeaf>> {
-        if rank >= self.leaves.len() {
+        if rank >= self.keys.len() {
             self.extend(kernels, query, segments, usize::MAX)?;
         }
-        if rank >= self.sorted && rank < self.leaves.len() {
+        if rank >= self.sorted && rank < self.keys.len() {
             self.sort(self.sorted.max(SPARE_LEAVES) * 2);
         }
         Ok(self.peek(rank))
@@ -92,7 +95,9 @@ impl Directory {
 
     /// The leaf at a rank if it is sorted already, for prefetching.
     pub(super) fn peek(&self, rank: usize) -> Option<RankedLeaf> {
-        self.keys.get(..self.sorted)?.get(rank).map(|key| self.leaves[(key & u64::from(u32::MAX)) as usize])
+        let number = *self.keys.get(..self.sorted)?.get(rank)? as u32;
+        let segment = self.bases.partition_point(|&base| base <= number).checked_sub(1)?;
+        Some(RankedLeaf { segment: segment as u32, leaf: number - self.bases[segment] })
     }
 
     /// Estimates the leaves of further groups, until the list has `wanted` more.
@@ -103,9 +108,9 @@ impl Directory {
         segments: &[&Arc<LiveSegment>],
         wanted: usize,
     ) -> Result<()> {
-        let wanted = self.leaves.len().saturating_add(wanted);
+        let wanted = self.keys.len().saturating_add(wanted);
         let mut scores = [0.0; LANES];
-        while let Some(group) = self.groups.get(self.next_group).filter(|_| self.leaves.len() < wanted) {
+        while let Some(group) = self.groups.get(self.next_group).filter(|_| self.keys.len() < wanted) {
             self.next_group += 1;
             let (segment, number) = (group.segment, group.group as usize);
             if let Some(ahead) = self.groups.get(self.next_group) {
@@ -115,11 +120,13 @@ impl Directory {
             let bound = query.bound(kernels, &run);
             for (block, first) in run.blocks().zip((0..).step_by(LANES)) {
                 kernels.scan(&block, query.table(), bound, &mut scores);
-                let entries = run.entries() as usize - first;
-                for (&score, leaf) in scores.iter().zip(block.payloads()).take(entries) {
-                    self.keys.push(u64::from(ascending_bits(score)) << 32 | self.leaves.len() as u64);
-                    self.leaves.push(RankedLeaf { segment, leaf });
-                }
+                // Leaves are numbered group by group, which was checked when the segment was opened.
+                let number = self.bases[segment as usize].saturating_add(block.payload(0));
+                let keys: [u64; LANES] = std::array::from_fn(|lane| {
+                    u64::from(ascending_bits(scores[lane])) << 32 | u64::from(number.saturating_add(lane as u32))
+                });
+                let entries = (run.entries() as usize - first).min(LANES);
+                self.keys.extend_from_slice(&keys[..entries]);
             }
         }
         Ok(())
@@ -140,5 +147,6 @@ impl Directory {
 /// The bits of a float, changed so that they ascend as floats do.
 fn ascending_bits(score: f32) -> u32 {
     let bits = score.to_bits();
-    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
+    // All bits of a negative one, the sign alone of the others.
+    bits ^ ((bits as i32 >> 31) as u32 | 1 << 31)
 }
