@@ -20,6 +20,10 @@ const PLACED_ROWS: usize = 256;
 const SPILLED_ROWS: usize = 16 * PLACED_ROWS;
 /// A leaf may grow, in a pass, to this many times the items of a leaf.
 const OVERFULL: usize = 2;
+/// Vectors wider than this, padded, are refined in `WIDE_PASSES` at most: a pass costs as much a component, and at 784
+/// components a third one changed no recall.
+const WIDE: usize = 512;
+const WIDE_PASSES: usize = 2;
 /// The parts of the whole at which the phases end: placing, growing and refining, encoding.
 const PLACED: f32 = 0.05;
 const GROWN: f32 = 0.85;
@@ -136,17 +140,18 @@ fn place(
 /// The leaves of one tree, grown and refined.
 fn grow_tree(points: &Points, spec: &SegmentSpec, tree: usize, progress: &Progress<'_>) -> Result<Partition> {
     let options = spec.options;
-    let steps = (1 + options.refinements) * options.trees.max(1);
+    let passes = if points.padded() > WIDE { options.refinements.min(WIDE_PASSES) } else { options.refinements };
+    let steps = (1 + passes) * options.trees.max(1);
     let phase = |step: usize| {
         let at = |step: usize| PLACED + (GROWN - PLACED) * step as f32 / steps as f32;
-        let step = tree * (1 + options.refinements) + step;
+        let step = tree * (1 + passes) + step;
         Phase { start: at(step), end: at(step + 1), units: points.len() }
     };
     let seed = derive_seed(spec.seed, tree as u64);
     progress.begin(phase(0))?;
     let all = (0..points.len() as u32).collect();
     let mut leaves = grow(points, all, options.leaf_items, seed, Some((progress, phase(0))));
-    for pass in 1..=options.refinements {
+    for pass in 1..=passes {
         progress.begin(phase(pass))?;
         let bound = OVERFULL * options.leaf_items;
         leaves = refine(points, leaves, bound, derive_seed(seed, pass as u64), (progress, phase(pass)));
