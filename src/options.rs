@@ -173,6 +173,19 @@ impl Options {
 
     /// How segments that are built from now on hold their vectors. Default: [`SegmentVectors::Float32`]. Of hamming
     /// stores they hold the bits, whatever this says.
+    ///
+    /// ```
+    /// use understory::{Options, SegmentVectors, Store};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let options = Options::new().segment_vectors(SegmentVectors::Float16);
+    /// let store = Store::open_with(dir.path().join("a.understory"), options)?;
+    /// store.insert("third", &[1.0, 1.0 / 3.0])?;
+    /// store.flush()?;
+    /// let hits = store.query(&[1.0, 0.3])?.exact_distances(true).run()?;
+    /// assert_eq!(hits, store.query(&[1.0, 0.3])?.exact().run()?);
+    /// assert_eq!(store.get("third")?.unwrap().vector, [1.0, 1.0 / 3.0]);
+    /// # Ok::<(), understory::Error>(())
+    /// ```
     #[must_use]
     pub fn segment_vectors(mut self, vectors: SegmentVectors) -> Options {
         self.segment.vectors = vectors;

@@ -82,10 +82,9 @@ impl Remains {
     pub(crate) fn records(&self) -> (Vec<FoundRecord>, usize) {
         let (Some(sections), Some(vector)) = (&self.sections, self.vector_bytes()) else { return (Vec::new(), 0) };
         let count = sections.records.len() / record_bytes(vector);
-        let mut ids = Ids::new(self.file.get(sections.offsets.clone()), self.file.get(sections.ids.clone()));
+        let ids = Ids::new(self.file.get(sections.offsets.clone()), self.file.get(sections.ids.clone()));
         let mut found = Vec::new();
-        for position in 0..count {
-            let id = ids.next_id(position);
+        for (position, id) in ids.all(count).into_iter().enumerate() {
             if let Some(record) = record(&self.file, vector, sections.records.start, position) {
                 let sequence = Reader::new(record.get(vector + 4..).unwrap_or(&[])).u64();
                 found.extend(sequence.ok().map(|sequence| FoundRecord { sequence, id, position }));
@@ -187,26 +186,46 @@ fn by_search(file: &[u8], vector: usize, header: Option<&Header>) -> Option<Sect
 }
 
 /// The ids in the order of positions. They follow each other without gaps: where an offset is damaged, the end of the
-/// id before is where the next begins.
+/// id before is where the next begins, and the beginning of the id behind is where it ends.
 struct Ids<'f> {
     offsets: &'f [u8],
     ids: &'f [u8],
-    /// Where the next id begins, if the one before it was read.
-    next: Option<usize>,
 }
+
+/// An id, and where it is.
+type Placed = (Id, Range<usize>);
 
 impl<'f> Ids<'f> {
     fn new(offsets: Option<&'f [u8]>, ids: Option<&'f [u8]>) -> Ids<'f> {
-        Ids { offsets: offsets.unwrap_or(&[]), ids: ids.unwrap_or(&[]), next: Some(0) }
+        Ids { offsets: offsets.unwrap_or(&[]), ids: ids.unwrap_or(&[]) }
     }
 
-    fn next_id(&mut self, position: usize) -> Option<Id> {
+    /// The ids of so many positions, as far as they are intact.
+    fn all(&self, count: usize) -> Vec<Option<Id>> {
+        let mut found: Vec<Option<Placed>> = Vec::with_capacity(count);
+        let mut next = Some(0);
+        for position in 0..count {
+            let id = self.forwards(position, next);
+            next = id.as_ref().map(|(_, place)| place.end);
+            found.push(id);
+        }
+        // Where a page of offsets is lost together with the first ids behind it, only the end leads back.
+        let mut end = Some(self.ids.len());
+        for (position, id) in found.iter_mut().enumerate().rev() {
+            if id.is_none() {
+                *id = end.and_then(|end| self.backwards(position, end));
+            }
+            end = id.as_ref().map(|(_, place)| place.start);
+        }
+        found.into_iter().map(|id| id.map(|(id, _)| id)).collect()
+    }
+
+    /// The id where the offsets say, or where the one before it ends.
+    fn forwards(&self, position: usize, next: Option<usize>) -> Option<Placed> {
         let (start, end) = (self.offset(position), self.offset(position + 1));
-        let found = (start.zip(end).and_then(|(start, end)| self.read(position, start, end)))
-            .or_else(|| self.search(position, self.next.or(start)?))
-            .or_else(|| self.search(position, start?));
-        self.next = found.as_ref().map(|&(_, end)| end);
-        found.map(|(id, _)| id)
+        (start.zip(end).and_then(|(start, end)| self.read(position, start..end)))
+            .or_else(|| self.beginning(position, next.or(start)?))
+            .or_else(|| self.beginning(position, start?))
     }
 
     fn offset(&self, position: usize) -> Option<usize> {
@@ -214,15 +233,25 @@ impl<'f> Ids<'f> {
         usize::try_from(Reader::new(bytes).u64().ok()?).ok()
     }
 
-    /// The id in a range, and where it ends.
-    fn read(&self, position: usize, start: usize, end: usize) -> Option<(Id, usize)> {
-        let (id, stored) = self.ids.get(start..end)?.split_last_chunk::<ID_CHECKSUM_BYTES>()?;
+    /// The id in a range.
+    fn read(&self, position: usize, place: Range<usize>) -> Option<Placed> {
+        let (id, stored) = self.ids.get(place.clone())?.split_last_chunk::<ID_CHECKSUM_BYTES>()?;
         let is_good = checksum(&[&(position as u64).to_le_bytes(), id]) == u32::from_le_bytes(*stored);
-        is_good.then(|| Id::decode(id)).flatten().map(|id| (id, end))
+        is_good.then(|| Id::decode(id)).flatten().map(|id| (id, place))
     }
 
     /// The id that begins here, however long it is.
-    fn search(&self, position: usize, start: usize) -> Option<(Id, usize)> {
-        (1..=MAX_ID_BYTES + 1).find_map(|len| self.read(position, start, start.checked_add(len + ID_CHECKSUM_BYTES)?))
+    fn beginning(&self, position: usize, start: usize) -> Option<Placed> {
+        lengths().find_map(|length| self.read(position, start..start.checked_add(length)?))
     }
+
+    /// The id that ends here.
+    fn backwards(&self, position: usize, end: usize) -> Option<Placed> {
+        lengths().find_map(|length| self.read(position, end.checked_sub(length)?..end))
+    }
+}
+
+/// Of ids with their checksums.
+fn lengths() -> impl Iterator<Item = usize> {
+    1 + ID_CHECKSUM_BYTES..=MAX_ID_BYTES + 1 + ID_CHECKSUM_BYTES
 }
