@@ -57,18 +57,41 @@ fn every_flipped_byte_is_found_and_no_answer_is_wrong() {
 }
 
 fn every_flip_is_found(built: &Built) {
+    let bits = 0..built.bytes().len();
+    flips_are_found(built, bits.map(|at| vec![8 * at + at % 8]));
+}
+
+#[test]
+fn flipped_pairs_of_bits_are_found_and_no_answer_is_wrong() {
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(12);
+    for kind in KINDS {
+        let built = small_kind(kind);
+        let bits = 8 * built.bytes().len();
+        // Half of the pairs anywhere, half within 64 bits.
+        let pair = |round: usize| {
+            let first = generator.random_range(0..bits);
+            let near = first.saturating_sub(32)..(first + 32).min(bits);
+            let second = generator.random_range(if round % 2 == 0 { 0..bits } else { near });
+            // The same bit twice would be none.
+            if first == second { vec![first] } else { vec![first, second] }
+        };
+        flips_are_found(&built, (0..3000).map(pair));
+    }
+}
+
+fn flips_are_found(built: &Built, flips: impl Iterator<Item = Vec<usize>>) {
     let expected = expected(built.written);
     let bytes = built.bytes();
     let answers = read_everything(&built.open().unwrap()).unwrap();
     let damaged = Damaged::new(built);
-    for at in 0..bytes.len() {
+    for bits in flips {
         let mut flipped = bytes.clone();
-        flipped[at] ^= 1 << (at % 8);
+        bits.iter().for_each(|bit| flipped[bit / 8] ^= 1 << (bit % 8));
         let Ok(segment) = damaged.open(&flipped, &expected) else { continue };
-        assert!(segment.verify().is_err(), "verify does not find the flip at {at}");
+        assert!(segment.verify().is_err(), "verify does not find the flip of {bits:?}");
         let segment = damaged.open(&flipped, &expected).unwrap();
         if let Ok(read) = read_everything(&segment) {
-            assert!(read == answers, "the flip at {at} changes an answer");
+            assert!(read == answers, "the flip of {bits:?} changes an answer");
         }
     }
 }
