@@ -71,7 +71,7 @@ fn flipped_pairs_of_bits_are_found_and_no_answer_is_wrong() {
         let pair = |round: usize| {
             let first = generator.random_range(0..bits);
             let near = first.saturating_sub(32)..(first + 32).min(bits);
-            let second = generator.random_range(if round % 2 == 0 { 0..bits } else { near });
+            let second = generator.random_range(if round.is_multiple_of(2) { 0..bits } else { near });
             // The same bit twice would be none.
             if first == second { vec![first] } else { vec![first, second] }
         };
