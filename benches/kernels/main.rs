@@ -140,7 +140,7 @@ fn measure_scans(set: &Kernels, dimension: usize, lines: &mut Vec<Line>) {
 /// Measures between pairs of vectors in the cache; counts the bytes of both.
 fn measure_vectors(set: &Kernels, dimension: usize, lines: &mut Vec<Line>) {
     let mut add = |operation: &str, bytes, time| {
-        lines.push(Line { operation: format!("`{operation}` of two, in cache"), dimension, bytes, time });
+        lines.push(Line { operation: format!("`{operation}`, in cache"), dimension, bytes, time });
     };
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(dimension as u64);
     let mut floats = || -> Vec<f32> { (0..dimension).map(|_| generator.random::<f32>() - 0.5).collect() };
@@ -158,6 +158,10 @@ fn measure_vectors(set: &Kernels, dimension: usize, lines: &mut Vec<Line>) {
     let (c, d): (Vec<i8>, Vec<i8>) = (0..dimension).map(|_| generator.random::<(i8, i8)>()).unzip();
     let time = nanoseconds(|| _ = black_box(set.dot_i8(black_box(&c), black_box(&d))));
     add("dot_i8", 2 * dimension, time);
+    let rows: Vec<i8> = (0..16 * dimension).map(|_| generator.random()).collect();
+    let mut products = [0; 16];
+    let time = nanoseconds(|| set.dots_i8(black_box(&c), black_box(&rows), black_box(&mut products)));
+    add("dots_i8, 16 rows", 17 * dimension, time);
 }
 
 /// Exact distances of records at random places of a buffer that no cache holds, fetched ahead as a search does.

@@ -14,8 +14,8 @@ pub(crate) fn available() -> Vec<&'static Kernels> {
 
 #[cfg(target_arch = "x86_64")]
 fn detected() -> impl Iterator<Item = &'static Kernels> {
-    use super::x86_64::{avx2, avx512, ssse3};
-    [ssse3(), avx2(), avx512()].into_iter().flatten()
+    use super::x86_64::{avx2, avx512, avx512vnni, ssse3};
+    [ssse3(), avx2(), avx512(), avx512vnni()].into_iter().flatten()
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -12,6 +12,8 @@ const GROUPS: usize = CHUNK_DIMENSIONS / 4;
 const ENTRIES: usize = GROUPS * 16;
 /// Added to a float32 of 0 to 255, it leaves the nearest integer in the lowest byte (2^23).
 const ROUND: f32 = 8_388_608.0;
+/// Added to a float32 of -128 to 127, it leaves the nearest integer in the lowest byte (1.5 * 2^23).
+const ROUND_SIGNED: f32 = 12_582_912.0;
 
 /// What turns the integer sums of a table's entries back into sums of the query's components.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,6 +113,31 @@ pub(super) fn widen_bytes(bytes: &[u8], least: f32, step: f32, out: &mut [f32]) 
     for (out, &byte) in out.iter_mut().zip(bytes) {
         *out = least + step * f32::from(byte);
     }
+}
+
+/// Writes each `(value - origin) / step`, rounded, and returns the step: a 127th of the largest magnitude. Where that is
+/// nothing, or not finite, all codes and the step are 0.
+#[inline(always)]
+pub(super) fn round_to_bytes(values: &[f32], origin: &[f32], codes: &mut [i8]) -> f32 {
+    let ((pieces, rest), (origins, origins_rest)) = (values.as_chunks::<PIECE>(), origin.as_chunks::<PIECE>());
+    let mut lanes = [0f32; PIECE];
+    for (piece, origins) in pieces.iter().zip(origins) {
+        for lane in 0..PIECE {
+            let magnitude = (piece[lane] - origins[lane]).abs();
+            lanes[lane] = if magnitude > lanes[lane] { magnitude } else { lanes[lane] };
+        }
+    }
+    let magnitudes = rest.iter().zip(origins_rest).map(|(value, origin)| (value - origin).abs());
+    let largest = magnitudes.chain(lanes).fold(0.0, f32::max);
+    let per_step = 127.0 / largest;
+    if !(per_step.is_finite() && per_step > 0.0) {
+        codes.fill(0);
+        return 0.0;
+    }
+    for ((code, value), origin) in codes.iter_mut().zip(values).zip(origin) {
+        *code = ((value - origin) * per_step + ROUND_SIGNED).to_bits() as i8;
+    }
+    largest / 127.0
 }
 
 /// Writes the table entries of a query: for each group of four components and each of its 16 codes the signed sum,

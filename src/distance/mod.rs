@@ -1,12 +1,13 @@
 //! The kernels: plain arithmetic over slices, no allocation, no I/O, no knowledge of items or files.
 //!
 //! [`kernels`] picks the fastest set the processor has, once. The environment variable `UNDERSTORY_KERNEL` forces one
-//! by name (`scalar`, `portable`, `ssse3`, `avx2`, `avx512`) for tests and benchmarks; a set that the processor lacks
-//! is never used, whatever the variable says.
+//! by name (`scalar`, `portable`, `ssse3`, `avx2`, `avx512`, `avx512vnni`) for tests and benchmarks; a set that the
+//! processor lacks is never used, whatever the variable says.
 //!
-//! What sets agree on: [`Kernels::dot_i8`], [`Kernels::hamming`], [`Kernels::scan_bytes`], the integer sums of
-//! [`Kernels::scan`] and everything in `lanewise` (the Hadamard transform, the table of a query) are equal bit for bit. Sums of floats differ by rounding, because they
-//! are added in another order: by at most the length times half an epsilon, relative to the sum of magnitudes.
+//! What sets agree on: [`Kernels::dot_i8`], [`Kernels::dots_i8`], [`Kernels::hamming`], [`Kernels::scan_bytes`], the
+//! integer sums of [`Kernels::scan`] and everything in `lanewise` (the Hadamard transform, the table of a query,
+//! rounding to bytes) are equal bit for bit. Sums of floats differ by rounding, because they are added in another
+//! order: by at most the length times half an epsilon, relative to the sum of magnitudes.
 
 mod byte_scan;
 mod coded;
@@ -41,12 +42,14 @@ pub(crate) struct Kernels {
     manhattan: fn(&[f32], &[f32]) -> f32,
     hamming: fn(&[u8], &[u8]) -> u32,
     dot_i8: fn(&[i8], &[i8]) -> i32,
+    dots_i8: fn(&[i8], &[i8], &mut [i32]),
     dot_codes: fn(&[f32], &[u8]) -> f32,
     squared_euclidean_coded: fn(&[f32], &Coded<'_>) -> f32,
     manhattan_coded: fn(&[f32], &Coded<'_>) -> f32,
     scan: fn(&Block<'_>, &ScanTable, Bound, &mut [f32; LANES]) -> u32,
     scan_bytes: fn(&Block<'_>, &[u8], Bound, &mut [f32; LANES]) -> u32,
     fill: fn(&[f32], &mut [u8]) -> lanewise::Quantised,
+    round_to_bytes: fn(&[f32], &[f32], &mut [i8]) -> f32,
     hadamard: fn(&mut [f32]),
     multiply: fn(&mut [f32], &[f32]),
     add_assign: fn(&mut [f32], &[f32]),
@@ -95,6 +98,14 @@ impl Kernels {
         (self.dot_i8)(a, b)
     }
 
+    /// The exact inner products of a vector of bytes, as of [`dot_i8`](Self::dot_i8), with rows that lie one after
+    /// another.
+    pub(crate) fn dots_i8(&self, vector: &[i8], rows: &[i8], products: &mut [i32]) {
+        assert_eq!(vector.len() * products.len(), rows.len(), "rows of the vector's length, a product for each");
+        assert!((1..=65_536).contains(&vector.len()), "a sum that 32 bits hold");
+        (self.dots_i8)(vector, rows, products);
+    }
+
     /// The sum of the products of a vector's components and another's codes. Like the two sums below it is off by at
     /// most the length and eight, times half an epsilon, relative to the sum of its terms' magnitudes; a difference of
     /// theirs is off by two epsilons of the magnitudes it is made of.
@@ -131,6 +142,14 @@ impl Kernels {
         assert_eq!(block.codes().len(), query.len() * LANES, "a block and a query of one dimension");
         assert!(query.len().is_multiple_of(BYTES), "whole pieces");
         (self.scan_bytes)(block, query, bound, lower)
+    }
+
+    /// Writes each value less its origin in steps of a 127th of the largest magnitude, rounded, and returns the step.
+    /// Where that is nothing, or not finite, codes and step are 0.
+    pub(crate) fn round_to_bytes(&self, values: &[f32], origin: &[f32], codes: &mut [i8]) -> f32 {
+        assert_eq!(values.len(), origin.len(), "vectors of one length");
+        assert_eq!(values.len(), codes.len(), "a code for each value");
+        (self.round_to_bytes)(values, origin, codes)
     }
 
     /// Applies the Hadamard transform in place, divided by the root of the length, so that it keeps norms and is its

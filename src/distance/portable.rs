@@ -15,12 +15,14 @@ pub(super) const SET: Kernels = Kernels {
     manhattan,
     hamming,
     dot_i8,
+    dots_i8,
     dot_codes,
     squared_euclidean_coded,
     manhattan_coded,
     scan,
     scan_bytes,
     fill: lanewise::fill,
+    round_to_bytes: lanewise::round_to_bytes,
     hadamard: lanewise::hadamard,
     multiply: lanewise::multiply,
     add_assign: lanewise::add_assign,
@@ -87,6 +89,12 @@ fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     }
     let tail = a_tail.iter().zip(b_tail).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>();
     sum.reduce_add() + tail
+}
+
+fn dots_i8(vector: &[i8], rows: &[i8], products: &mut [i32]) {
+    for (row, product) in rows.chunks_exact(vector.len()).zip(products) {
+        *product = dot_i8(vector, row);
+    }
 }
 
 fn dot_codes(vector: &[f32], codes: &[u8]) -> f32 {

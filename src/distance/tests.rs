@@ -7,6 +7,7 @@ use super::{
     prefetch, scalar, set_code,
 };
 
+mod bytes;
 mod items;
 
 /// Seeded numbers (splitmix64).
@@ -112,25 +113,6 @@ fn every_component_counts_once() {
                 a[at] = 0.0;
             }
             assert_eq!(set.squared_euclidean(&a, &a), 0.0, "{} {length}", set.name);
-        }
-    }
-}
-
-#[test]
-fn sums_of_bytes_are_exact() {
-    let mut numbers = Numbers::new(2);
-    for set in available() {
-        for length in (0..=130).chain(LENGTHS).chain([16_384]) {
-            for start in 0..3 {
-                let (a, b) = (numbers.signed_bytes(length + start), numbers.signed_bytes(length));
-                let a = &a[start..];
-                let exact: i64 = a.iter().zip(&b).map(|(&a, &b)| i64::from(a) * i64::from(b)).sum();
-                assert_eq!(i64::from(set.dot_i8(a, &b)), exact, "{} {length}", set.name);
-            }
-        }
-        for (a, b) in [(-128, -128), (-128, 127), (127, 127)] {
-            let exact = 16_384 * i32::from(a) * i32::from(b);
-            assert_eq!(set.dot_i8(&[a; 16_384], &[b; 16_384]), exact, "{} {a} {b}", set.name);
         }
     }
 }

@@ -79,7 +79,7 @@ pub(super) mod vectors {
     }
 
     #[target_feature(enable = "avx2,fma,popcnt")]
-    pub(in super::super) fn hamming(a: &[u8], b: &[u8]) -> u32 {
+    pub(crate) fn hamming(a: &[u8], b: &[u8]) -> u32 {
         portable::hamming(a, b)
     }
 
@@ -117,6 +117,34 @@ pub(super) mod vectors {
         let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b10_11_00_01>(sum));
         let tail = a_tail.iter().zip(b_tail).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>();
         _mm_cvtsi128_si32(sum) + tail
+    }
+
+    /// Four rows at once share the widened vector.
+    #[target_feature(enable = "avx2,fma")]
+    pub(crate) fn dots_i8(vector: &[i8], rows: &[i8], products: &mut [i32]) {
+        let (fours, rest) = products.as_chunks_mut::<4>();
+        let (rows, rows_rest) = rows.split_at(fours.len() * 4 * vector.len());
+        let (chunks, tail) = vector.as_chunks::<16>();
+        for (rows, products) in rows.chunks_exact(4 * vector.len()).zip(fours) {
+            let row = |at: usize| rows[at * vector.len()..][..vector.len()].as_chunks::<16>();
+            let rows = [row(0), row(1), row(2), row(3)];
+            let mut sums = [_mm256_setzero_si256(); 4];
+            for (chunk, vector) in chunks.iter().enumerate() {
+                let vector = widen(vector);
+                for (sum, (row, _)) in sums.iter_mut().zip(&rows) {
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(vector, widen(&row[chunk])));
+                }
+            }
+            let pairs = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]), _mm256_hadd_epi32(sums[2], sums[3]));
+            let sums = _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256::<1>(pairs));
+            *products = bytemuck::cast(sums);
+            for (product, (_, row_tail)) in products.iter_mut().zip(&rows) {
+                *product += tail.iter().zip(*row_tail).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>();
+            }
+        }
+        for (row, product) in rows_rest.chunks_exact(vector.len()).zip(rest) {
+            *product = dot_i8(vector, row);
+        }
     }
 
     #[target_feature(enable = "avx2,fma")]
@@ -229,6 +257,11 @@ pub(super) mod vectors {
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn fill(query: &[f32], entries: &mut [u8]) -> Quantised {
         lanewise::fill(query, entries)
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(crate) fn round_to_bytes(values: &[f32], origin: &[f32], codes: &mut [i8]) -> f32 {
+        lanewise::round_to_bytes(values, origin, codes)
     }
 
     #[target_feature(enable = "avx2,fma")]

@@ -2,7 +2,7 @@
 
 super::kernel_set!("avx512");
 
-mod vectors {
+pub(super) mod vectors {
     use std::arch::x86_64::*;
 
     use crate::distance::Bound;
@@ -13,8 +13,8 @@ mod vectors {
 
     /// The narrower forms are the faster ones: twice as fast for the transform, whose shuffles compile badly for wide
     /// registers, and no slower for the others.
-    pub(super) use super::super::avx2::vectors::{
-        add_assign, hadamard, hamming, multiply, widen_bytes, widen_halves,
+    pub(crate) use super::super::avx2::vectors::{
+        add_assign, dots_i8, hadamard, hamming, multiply, round_to_bytes, widen_bytes, widen_halves,
     };
 
     /// Floats in a register.
@@ -23,7 +23,7 @@ mod vectors {
     const STEP: usize = 4;
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
         let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<WIDTH>(), b.as_chunks::<WIDTH>());
         let ((a_steps, a_rest), (b_steps, b_rest)) = (a.as_chunks::<STEP>(), b.as_chunks::<STEP>());
         let mut sums = [_mm512_setzero_ps(); STEP];
@@ -42,7 +42,7 @@ mod vectors {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    pub(super) fn squared_euclidean(a: &[f32], b: &[f32]) -> f32 {
+    pub(crate) fn squared_euclidean(a: &[f32], b: &[f32]) -> f32 {
         let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<WIDTH>(), b.as_chunks::<WIDTH>());
         let ((a_steps, a_rest), (b_steps, b_rest)) = (a.as_chunks::<STEP>(), b.as_chunks::<STEP>());
         let mut sums = [_mm512_setzero_ps(); STEP];
@@ -64,7 +64,7 @@ mod vectors {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    pub(super) fn manhattan(a: &[f32], b: &[f32]) -> f32 {
+    pub(crate) fn manhattan(a: &[f32], b: &[f32]) -> f32 {
         let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<WIDTH>(), b.as_chunks::<WIDTH>());
         let ((a_steps, a_rest), (b_steps, b_rest)) = (a.as_chunks::<STEP>(), b.as_chunks::<STEP>());
         let difference = |a: __m512, b: __m512| _mm512_abs_ps(_mm512_sub_ps(a, b));
@@ -85,7 +85,7 @@ mod vectors {
 
     /// Sums of absolute differences of eight bytes, which are a lane's.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    pub(super) fn scan_bytes(block: &Block<'_>, query: &[u8], bound: Bound, lower: &mut [f32; LANES]) -> u32 {
+    pub(crate) fn scan_bytes(block: &Block<'_>, query: &[u8], bound: Bound, lower: &mut [f32; LANES]) -> u32 {
         let mut sums = [_mm512_setzero_si512(); LANES / 8];
         for (piece, query) in byte_scan::pieces(block, query) {
             let query = _mm512_set1_epi64(i64::from_le_bytes(*query));
@@ -98,7 +98,7 @@ mod vectors {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
+    pub(crate) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
         let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<32>(), b.as_chunks::<32>());
         let ((a_pairs, a_rest), (b_pairs, b_rest)) = (a.as_chunks::<2>(), b.as_chunks::<2>());
         let mut sums = [_mm512_setzero_si512(); 2];
@@ -118,12 +118,12 @@ mod vectors {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    pub(super) fn dot_codes(vector: &[f32], codes: &[u8]) -> f32 {
+    pub(crate) fn dot_codes(vector: &[f32], codes: &[u8]) -> f32 {
         sum_codes(vector, codes, |component, code, sum| _mm512_fmadd_ps(component, code, sum))
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    pub(super) fn squared_euclidean_coded(vector: &[f32], coded: &Coded<'_>) -> f32 {
+    pub(crate) fn squared_euclidean_coded(vector: &[f32], coded: &Coded<'_>) -> f32 {
         let (low, step) = (_mm512_set1_ps(coded.low), _mm512_set1_ps(coded.step));
         sum_codes(vector, coded.codes, |component, code, sum| {
             let difference = _mm512_fmadd_ps(step, code, _mm512_sub_ps(low, component));
@@ -132,7 +132,7 @@ mod vectors {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    pub(super) fn manhattan_coded(vector: &[f32], coded: &Coded<'_>) -> f32 {
+    pub(crate) fn manhattan_coded(vector: &[f32], coded: &Coded<'_>) -> f32 {
         let (low, step) = (_mm512_set1_ps(coded.low), _mm512_set1_ps(coded.step));
         sum_codes(vector, coded.codes, |component, code, sum| {
             let difference = _mm512_fmadd_ps(step, code, _mm512_sub_ps(low, component));
@@ -164,7 +164,7 @@ mod vectors {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    pub(super) fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32 {
+    pub(crate) fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32 {
         let sums = sums(block.codes(), table.entries());
         let [add, mul, err] = block.factors();
         let (add, mul, err) = (load(&add), load(&mul), load(&err));
@@ -212,7 +212,7 @@ mod vectors {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    pub(super) fn fill(query: &[f32], entries: &mut [u8]) -> Quantised {
+    pub(crate) fn fill(query: &[f32], entries: &mut [u8]) -> Quantised {
         lanewise::fill(query, entries)
     }
 

@@ -4,6 +4,7 @@
 
 mod avx2;
 mod avx512;
+mod avx512vnni;
 mod ssse3;
 
 use super::Kernels;
@@ -31,6 +32,12 @@ pub(super) fn avx512() -> Option<&'static Kernels> {
     has.then_some(&avx512::KERNELS)
 }
 
+/// The kernels for AVX-512 with VNNI, if the processor and the system have them.
+pub(super) fn avx512vnni() -> Option<&'static Kernels> {
+    let has = avx512().is_some() && std::arch::is_x86_feature_detected!("avx512vnni");
+    has.then_some(&avx512vnni::KERNELS)
+}
+
 /// Asks for every cache line of a slice, wherever in a line it starts and ends.
 pub(super) fn prefetch(bytes: &[u8]) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -54,12 +61,14 @@ macro_rules! kernel_set {
                 fn manhattan(a: &[f32], b: &[f32]) -> f32;
                 fn hamming(a: &[u8], b: &[u8]) -> u32;
                 fn dot_i8(a: &[i8], b: &[i8]) -> i32;
+                fn dots_i8(vector: &[i8], rows: &[i8], products: &mut [i32]) -> ();
                 fn dot_codes(vector: &[f32], codes: &[u8]) -> f32;
                 fn squared_euclidean_coded(vector: &[f32], coded: &Coded<'_>) -> f32;
                 fn manhattan_coded(vector: &[f32], coded: &Coded<'_>) -> f32;
                 fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32;
                 fn scan_bytes(block: &Block<'_>, query: &[u8], bound: Bound, lower: &mut [f32; LANES]) -> u32;
                 fn fill(query: &[f32], entries: &mut [u8]) -> Quantised;
+                fn round_to_bytes(values: &[f32], origin: &[f32], codes: &mut [i8]) -> f32;
                 fn hadamard(values: &mut [f32]) -> ();
                 fn multiply(values: &mut [f32], factors: &[f32]) -> ();
                 fn add_assign(sum: &mut [f32], vector: &[f32]) -> ();
@@ -73,12 +82,14 @@ macro_rules! kernel_set {
                 manhattan,
                 hamming,
                 dot_i8,
+                dots_i8,
                 dot_codes,
                 squared_euclidean_coded,
                 manhattan_coded,
                 scan,
                 scan_bytes,
                 fill,
+                round_to_bytes,
                 hadamard,
                 multiply,
                 add_assign,
