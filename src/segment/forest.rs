@@ -3,6 +3,8 @@
 //! Each node draws its randomness from a seed derived from its parent's, so that neither the number of threads nor
 //! the order in which they run changes a leaf.
 
+use std::ops::Range;
+
 use crate::segment::progress::{Phase, Progress};
 use crate::segment::split::{Points, derive_seed, split};
 
@@ -21,9 +23,14 @@ impl Partition {
         self.ends.len()
     }
 
-    pub(super) fn part(&self, part: usize) -> &[u32] {
+    /// The places of a part in the order.
+    pub(super) fn range(&self, part: usize) -> Range<usize> {
         let start = if part == 0 { 0 } else { self.ends[part - 1] };
-        &self.order[start..self.ends[part]]
+        start..self.ends[part]
+    }
+
+    pub(super) fn part(&self, part: usize) -> &[u32] {
+        &self.order[self.range(part)]
     }
 
     pub(super) fn parts(&self) -> impl ExactSizeIterator<Item = &[u32]> {

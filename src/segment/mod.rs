@@ -3,6 +3,7 @@
 //! [`build`] turns rows into a durable file; [`Segment`] reads one. Neither knows the row database. A file is never
 //! changed once written; bytes that are not what was written give an error that names the place, never a panic.
 
+mod centroids;
 mod check;
 mod columns;
 mod element;

@@ -4,12 +4,14 @@
 
 use rayon::prelude::*;
 
-use crate::distance::{Kernels, kernels};
+use crate::segment::centroids::{Centroids, Point, Scores};
 use crate::segment::forest::{Partition, grow};
 use crate::segment::progress::{Phase, Progress};
 use crate::segment::split::{Points, derive_seed};
 
-/// Groups whose leaves an item is compared with.
+/// Groups near a leaf, which its items are compared with.
+const AROUND_LEAF: usize = 16;
+/// Groups, of those, whose leaves an item is compared with.
 const NEAR_GROUPS: usize = 4;
 /// The fewest points worth a group of their own: what one block holds.
 const LEAST_GROUP: usize = 16;
@@ -30,103 +32,6 @@ fn means(points: &Points, partition: &Partition) -> Points {
     Points::new(values, padded)
 }
 
-/// A point less an origin, rounded to bytes. Comparing bytes costs a quarter of the memory traffic of comparing
-/// floats, and what rounding adds to a distance is far below what two neighbouring leaves differ by.
-struct Rounded {
-    codes: Vec<i8>,
-    step: f32,
-}
-
-impl Rounded {
-    fn new(padded: usize) -> Rounded {
-        Rounded { codes: vec![0; padded], step: 0.0 }
-    }
-
-    fn set(&mut self, point: &[f32], origin: &[f32]) {
-        self.step = round_to_bytes(point, origin, &mut self.codes);
-    }
-}
-
-/// Writes `(point - origin) / step` and returns the step.
-fn round_to_bytes(point: &[f32], origin: &[f32], codes: &mut [i8]) -> f32 {
-    let mut largest = [0f32; 16];
-    for (point, origin) in point.chunks_exact(16).zip(origin.chunks_exact(16)) {
-        for lane in 0..16 {
-            largest[lane] = largest[lane].max((point[lane] - origin[lane]).abs());
-        }
-    }
-    let largest = largest.into_iter().fold(0.0, f32::max);
-    let per_step = 127.0 / largest;
-    if !(per_step.is_finite() && per_step > 0.0) {
-        codes.fill(0);
-        return 0.0;
-    }
-    for ((code, point), origin) in codes.iter_mut().zip(point).zip(origin) {
-        // Adding 1.5 * 2^23 rounds to a whole number, which the low bits then hold.
-        *code = ((point - origin) * per_step + 12_582_912.0).to_bits() as i8;
-    }
-    largest / 127.0
-}
-
-/// Centroids rounded to bytes, less an origin that the points compared with them share.
-struct Centroids {
-    kernels: &'static Kernels,
-    codes: Vec<i8>,
-    padded: usize,
-    steps: Vec<f32>,
-    squared_norms: Vec<f32>,
-}
-
-impl Centroids {
-    fn new(means: &Points, origin: &[f32]) -> Centroids {
-        let (kernels, padded) = (kernels(), means.padded());
-        let mut codes = vec![0; means.len() * padded];
-        let round = |(mean, codes): (usize, &mut [i8])| round_to_bytes(means.get(mean as u32), origin, codes);
-        let steps: Vec<f32> = codes.par_chunks_mut(padded).enumerate().map(round).collect();
-        let squared_norm = |(codes, step): (&[i8], &f32)| kernels.dot_i8(codes, codes) as f32 * step * step;
-        let squared_norms = codes.chunks_exact(padded).zip(&steps).map(squared_norm).collect();
-        Centroids { kernels, codes, padded, steps, squared_norms }
-    }
-
-    fn len(&self) -> usize {
-        self.steps.len()
-    }
-
-    /// The squared distance less the point's own squared norm.
-    fn score(&self, centroid: u32, point: &Rounded) -> f32 {
-        let centroid = centroid as usize;
-        let codes = &self.codes[centroid * self.padded..][..self.padded];
-        let product = self.kernels.dot_i8(codes, &point.codes) as f32 * point.step * self.steps[centroid];
-        self.squared_norms[centroid] - 2.0 * product
-    }
-
-    /// The nearest of some centroids; `current` unless another is strictly nearer.
-    fn nearest(&self, point: &Rounded, current: u32, others: impl Iterator<Item = u32>) -> u32 {
-        let mut best = (current, self.score(current, point));
-        for other in others {
-            let score = self.score(other, point);
-            if score < best.1 {
-                best = (other, score);
-            }
-        }
-        best.0
-    }
-
-    /// The few nearest of all centroids, nearest first.
-    fn nearest_few(&self, point: &Rounded) -> impl Iterator<Item = u32> + use<> {
-        let mut few = [(0u32, f32::INFINITY); NEAR_GROUPS];
-        for centroid in 0..self.len() as u32 {
-            let score = self.score(centroid, point);
-            if score < few[NEAR_GROUPS - 1].1 {
-                let place = few.partition_point(|&(_, other)| other <= score);
-                few[place..].rotate_right(1);
-                few[place] = (centroid, score);
-            }
-        }
-        few.into_iter().filter(|&(_, score)| score < f32::INFINITY).map(|(centroid, _)| centroid)
-    }
-}
-
 /// The mean of all points.
 fn origin(points: &Points) -> Vec<f32> {
     points.mean(&(0..points.len() as u32).collect::<Vec<_>>())
@@ -141,30 +46,66 @@ pub(super) fn refine(
     seed: u64,
     (progress, phase): (&Progress<'_>, Phase),
 ) -> Partition {
-    let leaf_means = means(points, &leaves);
-    let size = NEAR_GROUP_SIZE * (leaf_means.len() as f64).sqrt();
-    let groups = group(&leaf_means, size, seed);
-    let origin = origin(&leaf_means);
-    let centroids = Centroids::new(&leaf_means, &origin);
-    let group_centroids = Centroids::new(&means(&leaf_means, &groups), &origin);
-    drop(leaf_means);
+    let comparison = Comparison::new(points, &leaves, seed);
     let moved = leaves.parts().collect::<Vec<_>>().into_par_iter().enumerate().map(|(leaf, items)| {
         if progress.is_stopped() {
             return vec![leaf as u32; items.len()];
         }
-        let mut point = Rounded::new(points.padded());
-        let assign = |&item: &u32| {
-            point.set(points.get(item), &origin);
-            let near = group_centroids.nearest_few(&point).flat_map(|group| groups.part(group as usize)).copied();
-            centroids.nearest(&point, leaf as u32, near)
-        };
-        let assigned = items.iter().map(assign).collect::<Vec<u32>>();
+        let assigned = comparison.assign(leaf, items);
         progress.advance(phase, items.len());
         assigned
     });
     let assigned = moved.flatten().collect::<Vec<u32>>();
+    drop(comparison);
     let leaves = regroup(&leaves, &assigned);
     split_overfull(points, leaves, bound, seed)
+}
+
+/// What the items of a pass are compared with: the centroids of leaves, in the order of groups of near ones.
+struct Comparison<'a> {
+    points: &'a Points,
+    origin: Vec<f32>,
+    groups: Partition,
+    group_centroids: Centroids,
+    centroids: Centroids,
+    /// The place of each leaf in the order of groups.
+    place_of: Vec<u32>,
+}
+
+impl<'a> Comparison<'a> {
+    fn new(points: &'a Points, leaves: &Partition, seed: u64) -> Comparison<'a> {
+        let leaf_means = means(points, leaves);
+        let groups = group(&leaf_means, NEAR_GROUP_SIZE * (leaf_means.len() as f64).sqrt(), seed);
+        let origin = origin(&leaf_means);
+        let group_centroids = Centroids::new(&means(&leaf_means, &groups), &origin);
+        let centroids = Centroids::in_order(&leaf_means, &groups.order, &origin);
+        let mut place_of = vec![0; leaves.len()];
+        groups.order.iter().zip(0..).for_each(|(&leaf, place)| place_of[leaf as usize] = place);
+        Comparison { points, origin, groups, group_centroids, centroids, place_of }
+    }
+
+    /// The leaf that each of a leaf's items moves to. Items look for their nearest groups among those near the leaf.
+    fn assign(&self, leaf: usize, items: &[u32]) -> Vec<u32> {
+        let own = self.place_of[leaf] as usize;
+        let mut scores = Scores::default();
+        let around = self.group_centroids.nearest_few::<AROUND_LEAF>(&self.centroids.point(own), &mut scores);
+        let around: Vec<usize> = around.collect();
+        let around_centroids = self.group_centroids.select(&around);
+        let mut point = Point::new(self.points.padded());
+        let assign = |&item: &u32| {
+            point.round(self.points.get(item), &self.origin);
+            let mut best = (own, self.centroids.score(own, &point));
+            for near in around_centroids.nearest_few::<NEAR_GROUPS>(&point, &mut scores) {
+                let leaves = self.groups.range(around[near]);
+                let (place, score) = self.centroids.nearest(&point, leaves, &mut scores);
+                if score < best.1 {
+                    best = (place, score);
+                }
+            }
+            self.groups.order[best.0]
+        };
+        items.iter().map(assign).collect()
+    }
 }
 
 /// The groups of a directory: about as many as each has leaves.
@@ -180,12 +121,13 @@ fn group(points: &Points, size: f64, seed: u64) -> Partition {
     let origin = origin(points);
     for pass in 0..GROUP_PASSES {
         let centroids = Centroids::new(&means(points, &groups), &origin);
-        let every = 0..groups.len() as u32;
         let assign = |(group, members): (usize, &[u32])| {
-            let mut point = Rounded::new(points.padded());
+            let (mut point, mut scores) = (Point::new(points.padded()), Scores::default());
             let nearest = |&member: &u32| {
-                point.set(points.get(member), &origin);
-                centroids.nearest(&point, group as u32, every.clone())
+                point.round(points.get(member), &origin);
+                let own = centroids.score(group, &point);
+                let (nearest, score) = centroids.nearest(&point, 0..centroids.len(), &mut scores);
+                if score < own { nearest as u32 } else { group as u32 }
             };
             members.iter().map(nearest).collect::<Vec<u32>>()
         };
