@@ -3,7 +3,7 @@
 use super::Quantiser;
 use super::kind::CodeKind;
 use super::run::{Centroid, Encoder, Role, assemble, codes_mut, set_factors};
-use super::short;
+use super::short::{self, ShortRun};
 use crate::bits;
 use crate::distance::{set_bits, set_bytes};
 use crate::types::Metric;
@@ -60,12 +60,13 @@ impl<'q> ItemEncoder<'q> {
                 set_bits(codes_mut(block), lane, &self.code);
                 set_factors(block, lane, [0.0, 1.0, 0.0], item.payload);
             }
-            (CodeKind::Bytes, Some(quantiser)) => {
-                let error = quantiser.code(item.vector, &mut self.code);
+            (CodeKind::Bytes, Some(Quantiser::Steps(steps))) => {
+                let error = steps.code(item.vector, &mut self.code);
                 set_bytes(codes_mut(block), lane, &self.code);
-                set_factors(block, lane, [0.0, quantiser.step() * (1.0 - ROUNDING), error], item.payload);
+                set_factors(block, lane, [0.0, steps.step() * (1.0 - ROUNDING), error], item.payload);
             }
-            (CodeKind::Bytes, None) => unreachable!("bytes are made with a quantiser"),
+            (CodeKind::Bytes, _) => unreachable!("bytes are made with steps"),
+            (CodeKind::HalfBytes, _) => unreachable!("half bytes are coded run by run"),
         }
         0.0
     }
@@ -79,8 +80,13 @@ impl<'q> ItemEncoder<'q> {
         first: u32,
         mut items: impl ExactSizeIterator<Item = CodedItem<'v>>,
     ) -> (Vec<u8>, f32) {
-        if self.kind == CodeKind::ShortSigns {
-            return short::encode_run(self.metric, number, centroid, first, items);
+        let run = ShortRun { number, centroid, first };
+        match (self.kind, self.quantiser) {
+            (CodeKind::ShortSigns, _) => return short::encode_signs(self.metric, run, items),
+            (CodeKind::HalfBytes, Some(Quantiser::Levels(levels))) => {
+                return short::encode_half_bytes(levels, run, items);
+            }
+            _ => {}
         }
         let count = items.len();
         assemble(self.kind, number, centroid, count, |block, lane| {

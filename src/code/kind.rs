@@ -21,6 +21,8 @@ pub(crate) enum CodeKind {
     Bytes,
     /// The components themselves, which are bits.
     Bits,
+    /// Half a byte a component, as [`Levels`](super::Levels) round it, with short factors and without payloads.
+    HalfBytes,
 }
 
 impl CodeKind {
@@ -28,6 +30,7 @@ impl CodeKind {
     pub(crate) fn of_segment(metric: Metric, trees: usize) -> CodeKind {
         match CodeKind::of_items(metric) {
             CodeKind::Signs if trees == 1 => CodeKind::ShortSigns,
+            CodeKind::Bytes if trees == 1 => CodeKind::HalfBytes,
             kind => kind,
         }
     }
@@ -53,23 +56,29 @@ impl CodeKind {
             CodeKind::Bytes => 2,
             CodeKind::Bits => 3,
             CodeKind::ShortSigns => 4,
+            CodeKind::HalfBytes => 5,
         }
+    }
+
+    /// Whether factors are short, and payloads the numbers after the first.
+    pub(super) fn is_short(self) -> bool {
+        matches!(self, CodeKind::ShortSigns | CodeKind::HalfBytes)
     }
 
     /// Bits of a code of vectors of a padded dimension.
     pub(crate) fn bits(self, padded: usize) -> usize {
         match self {
             CodeKind::Signs | CodeKind::ShortSigns | CodeKind::Bits => padded,
+            CodeKind::HalfBytes => 4 * padded,
             CodeKind::Bytes => 8 * padded,
         }
     }
 
     /// The bytes of a run of `entries` entries; `None` if no file could hold it.
     pub(crate) fn run_bytes(self, padded: usize, entries: usize) -> Option<usize> {
-        let block = match self {
-            CodeKind::ShortSigns => codes_bytes(padded) + SHORT_FACTORS_BYTES,
-            CodeKind::Signs | CodeKind::Bits | CodeKind::Bytes => block_bytes(self.bits(padded)),
-        };
+        let code_bits = self.bits(padded);
+        let block =
+            if self.is_short() { codes_bytes(code_bits) + SHORT_FACTORS_BYTES } else { block_bytes(code_bits) };
         let blocks = entries.div_ceil(LANES).checked_mul(block)?;
         // Without short factors this is a multiple already.
         blocks.checked_add(RUN_HEADER_BYTES)?.checked_add(padded)?.checked_next_multiple_of(RUN_ALIGNMENT)

@@ -6,10 +6,12 @@
 mod frame;
 mod items;
 mod kind;
+mod levels;
 mod quantiser;
 mod query;
 mod run;
 mod short;
+mod steps;
 #[cfg(test)]
 mod tests;
 

@@ -1,107 +1,64 @@
-//! Codes of a byte a component: one step for all dimensions, so that distances between codes are integers, and an
-//! offset for each.
-//!
-//! A vector's error is the sum of the absolute differences from what its code stands for, rounding and clipping alike.
-//! By the triangle inequality two vectors are no nearer than their codes, less both errors: a bound that always holds.
+//! What turns components into the codes of a segment whose items are coded as they are, not as residuals: manhattan's.
 
-use crate::bytes::{Malformed, Reader, floats, put_floats};
+use super::kind::CodeKind;
+use super::levels::Levels;
+use super::steps::Steps;
+use crate::bytes::Malformed;
 
-/// Vectors that the candidates are fitted to.
+/// Vectors that a quantiser is fitted to.
 const SAMPLE: usize = 1024;
-/// Shares of the sample that a candidate may clip at either end of a dimension.
-const CLIPPED: [f32; 4] = [0.0, 0.004, 0.02, 0.1];
-/// The largest code.
-const LARGEST: f32 = 255.0;
 
-/// What turns components into bytes.
+/// What makes the codes of a segment's items.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Quantiser {
-    step: f32,
-    offsets: Vec<f32>,
+pub(crate) enum Quantiser {
+    /// Bytes.
+    Steps(Steps),
+    /// Half bytes.
+    Levels(Levels),
 }
 
 impl Quantiser {
-    /// The quantiser that loses least of a sample of some vectors of a dimension, of which there must be one.
-    pub(crate) fn fit(vectors: &[f32], dimension: usize) -> Quantiser {
-        let count = vectors.len() / dimension;
-        let stride = count.div_ceil(SAMPLE).max(1);
-        let sample: Vec<&[f32]> = vectors.chunks_exact(dimension).step_by(stride).collect();
-        let mut columns: Vec<Vec<f32>> = (0..dimension).map(|_| Vec::with_capacity(sample.len())).collect();
-        for vector in &sample {
-            columns.iter_mut().zip(*vector).for_each(|(column, &component)| column.push(component));
+    /// The quantiser of a kind of code, fitted to some vectors, of which there must be one; `None` for a kind that needs
+    /// none.
+    pub(crate) fn fit(kind: CodeKind, vectors: &[f32], dimension: usize) -> Option<Quantiser> {
+        match kind {
+            CodeKind::Bytes => Some(Quantiser::Steps(Steps::fit(vectors, dimension))),
+            CodeKind::HalfBytes => Some(Quantiser::Levels(Levels::fit(vectors, dimension))),
+            CodeKind::Signs | CodeKind::ShortSigns | CodeKind::Bits => None,
         }
-        columns.iter_mut().for_each(|column| column.sort_unstable_by(f32::total_cmp));
-        let mut candidates: Vec<Quantiser> =
-            CLIPPED.iter().map(|&share| Quantiser::between(&columns, share)).collect();
-        candidates.extend(Quantiser::of_whole_numbers(&columns));
-        let mut codes = vec![0; dimension];
-        let mut loss = |quantiser: &Quantiser| {
-            sample.iter().map(|vector| f64::from(quantiser.code(vector, &mut codes))).sum::<f64>()
-        };
-        let losses: Vec<f64> = candidates.iter().map(&mut loss).collect();
-        let best = (0..candidates.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b])).unwrap_or(0);
-        candidates.swap_remove(best)
-    }
-
-    /// The quantiser whose step is just large enough for the widest dimension, less a share at either end.
-    fn between(columns: &[Vec<f32>], share: f32) -> Quantiser {
-        let ends = |column: &Vec<f32>| {
-            let clipped = ((column.len() - 1) as f32 * share) as usize;
-            (column[clipped], column[column.len() - 1 - clipped])
-        };
-        let widest = columns.iter().map(ends).map(|(low, high)| high - low).fold(0.0, f32::max);
-        let step = (widest / LARGEST).max(f32::MIN_POSITIVE);
-        let offset = |(low, high): (f32, f32)| low - 0.5 * (LARGEST * step - (high - low));
-        Quantiser { step, offsets: columns.iter().map(ends).map(offset).collect() }
-    }
-
-    /// The quantiser that loses nothing of whole numbers in a range that bytes hold.
-    fn of_whole_numbers(columns: &[Vec<f32>]) -> Option<Quantiser> {
-        let fits = |column: &Vec<f32>| {
-            let range = column[column.len() - 1] - column[0];
-            range <= LARGEST && column.iter().all(|component| component.fract() == 0.0)
-        };
-        let middle =
-            |column: &Vec<f32>| column[0] - (0.5 * (LARGEST - (column[column.len() - 1] - column[0]))).floor();
-        columns.iter().all(fits).then(|| Quantiser { step: 1.0, offsets: columns.iter().map(middle).collect() })
-    }
-
-    /// Writes a vector's code, a byte a component and zeros after the last, and returns its error, rounded up.
-    pub(crate) fn code(&self, vector: &[f32], code: &mut [u8]) -> f32 {
-        assert_eq!(vector.len(), self.offsets.len(), "a vector of the quantiser's dimension");
-        let (code, padding) = code.split_at_mut(vector.len());
-        padding.fill(0);
-        let (step, per_step) = (f64::from(self.step), 1.0 / self.step);
-        let mut error = 0.0;
-        for ((code, &component), &offset) in code.iter_mut().zip(vector).zip(&self.offsets) {
-            // A conversion saturates, and takes NaN (infinity times zero) to 0.
-            *code = ((component - offset) * per_step + 0.5) as u8;
-            error += (f64::from(component) - f64::from(offset) - step * f64::from(*code)).abs();
-        }
-        ((error * (1.0 + f64::from(f32::EPSILON))) as f32).min(f32::MAX)
-    }
-
-    /// The distance between two vectors whose codes differ by 1.
-    pub(crate) fn step(&self) -> f32 {
-        self.step
     }
 
     /// The stored form.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = self.step.to_le_bytes().to_vec();
-        put_floats(&mut out, &self.offsets);
-        out
+        match self {
+            Quantiser::Steps(steps) => steps.encode(),
+            Quantiser::Levels(levels) => levels.encode(),
+        }
     }
 
-    /// Reads the stored form, of a dimension that was checked.
-    pub(crate) fn decode(bytes: &[u8], dimension: usize) -> Result<Quantiser, Malformed> {
-        let mut reader = Reader::new(bytes);
-        let step = reader.f32()?;
-        let offsets: Vec<f32> = floats(reader.take(4 * dimension)?).collect();
-        reader.finish()?;
-        if !(step > 0.0 && step.is_finite() && offsets.iter().all(|offset| offset.is_finite())) {
-            return Err(Malformed { expected: "a step and finite offsets".into(), found: format!("step {step}") });
+    /// Reads the stored form, of a dimension that was checked; `None` for a kind that needs no quantiser.
+    pub(crate) fn decode(kind: CodeKind, bytes: &[u8], dimension: usize) -> Result<Option<Quantiser>, Malformed> {
+        match kind {
+            CodeKind::Bytes => Steps::decode(bytes, dimension).map(|steps| Some(Quantiser::Steps(steps))),
+            CodeKind::HalfBytes => Levels::decode(bytes, dimension).map(|levels| Some(Quantiser::Levels(levels))),
+            CodeKind::Signs | CodeKind::ShortSigns | CodeKind::Bits => Ok(None),
         }
-        Ok(Quantiser { step, offsets })
     }
+}
+
+/// Some of the vectors, spread evenly.
+pub(super) fn sample(vectors: &[f32], dimension: usize) -> Vec<&[f32]> {
+    let stride = (vectors.len() / dimension).div_ceil(SAMPLE).max(1);
+    vectors.chunks_exact(dimension).step_by(stride).collect()
+}
+
+/// For each dimension the components of a sample, ascending.
+pub(super) fn sorted_columns(vectors: &[f32], dimension: usize) -> Vec<Vec<f32>> {
+    let sample = sample(vectors, dimension);
+    let mut columns: Vec<Vec<f32>> = (0..dimension).map(|_| Vec::with_capacity(sample.len())).collect();
+    for vector in sample {
+        columns.iter_mut().zip(vector).for_each(|(column, &component)| column.push(component));
+    }
+    columns.iter_mut().for_each(|column| column.sort_unstable_by(f32::total_cmp));
+    columns
 }

@@ -41,8 +41,16 @@ pub(crate) struct QueryCode {
     packed: Vec<u8>,
     /// The table of the packed bits.
     bit_table: ScanTable,
-    /// The code and its error for each segment's quantiser.
-    quantised: Vec<(Vec<u8>, f32)>,
+    /// What is compared with the codes of each segment that has a quantiser.
+    quantised: Vec<Quantised>,
+}
+
+/// A query for one segment's quantiser.
+enum Quantised {
+    /// Its code and the code's error.
+    Bytes(Vec<u8>, f32),
+    /// Its distances from the levels.
+    HalfBytes(ScanTable),
 }
 
 impl QueryCode {
@@ -76,9 +84,19 @@ impl QueryCode {
 
     /// Codes the query for the quantiser of the next segment.
     pub(crate) fn add_quantiser(&mut self, quantiser: &Quantiser) {
-        let mut code = vec![0; self.placed.len()];
-        let error = quantiser.code(&self.vector, &mut code);
-        self.quantised.push((code, error));
+        let padded = self.placed.len();
+        self.quantised.push(match quantiser {
+            Quantiser::Steps(steps) => {
+                let mut code = vec![0; padded];
+                let error = steps.code(&self.vector, &mut code);
+                Quantised::Bytes(code, error)
+            }
+            Quantiser::Levels(levels) => {
+                let mut table = ScanTable::default();
+                levels.fill_table(&self.vector, padded, &mut table);
+                Quantised::HalfBytes(table)
+            }
+        });
     }
 
     pub(crate) fn table(&self) -> &ScanTable {
@@ -91,8 +109,12 @@ impl QueryCode {
         match self.kind {
             CodeKind::Signs | CodeKind::ShortSigns => self.bound(kernels, run),
             CodeKind::Bits => Bound { base: 0.0, slack: 0.0, threshold: f32::INFINITY },
-            CodeKind::Bytes => {
-                let error = self.quantised.get(segment as usize).map_or(f32::INFINITY, |(_, error)| *error);
+            CodeKind::Bytes | CodeKind::HalfBytes => {
+                let error = match self.quantised.get(segment as usize) {
+                    Some(Quantised::Bytes(_, error)) => *error,
+                    Some(Quantised::HalfBytes(_)) => 0.0,
+                    None => f32::INFINITY,
+                };
                 Bound { base: -error, slack: 1.0, threshold: f32::INFINITY }
             }
         }
@@ -110,8 +132,9 @@ impl QueryCode {
         match self.kind {
             CodeKind::Signs | CodeKind::ShortSigns => kernels.scan(block, &self.table, bound, lower),
             CodeKind::Bits => kernels.scan(block, &self.bit_table, bound, lower),
-            CodeKind::Bytes => match self.quantised.get(segment as usize) {
-                Some((code, _)) => kernels.scan_bytes(block, code, bound, lower),
+            CodeKind::Bytes | CodeKind::HalfBytes => match self.quantised.get(segment as usize) {
+                Some(Quantised::Bytes(code, _)) => kernels.scan_bytes(block, code, bound, lower),
+                Some(Quantised::HalfBytes(table)) => kernels.scan(block, table, bound, lower),
                 // Without a code nothing is ruled out.
                 None => {
                     lower.fill(f32::NEG_INFINITY);

@@ -355,16 +355,14 @@ impl<'a> Run<'a> {
         let code_bits = kind.bits(self.centroid.len());
         let codes = codes_bytes(code_bits);
         let all_codes = header.blocks as usize * codes;
-        (0..header.blocks as usize).filter_map(move |at| match kind {
-            CodeKind::ShortSigns => {
-                let factors = bytes.get(all_codes + at * SHORT_FACTORS_BYTES..)?.get(..SHORT_FACTORS_BYTES)?;
-                let first = header.first.saturating_add((at * LANES) as u32);
-                Block::short(bytes.get(at * codes..(at + 1) * codes)?, factors, header.scale, first)
-            }
-            CodeKind::Signs | CodeKind::Bits | CodeKind::Bytes => {
+        (0..header.blocks as usize).filter_map(move |at| {
+            if !kind.is_short() {
                 let length = block_bytes(code_bits);
-                Block::new(bytes.get(at * length..(at + 1) * length)?, code_bits)
+                return Block::new(bytes.get(at * length..(at + 1) * length)?, code_bits);
             }
+            let factors = bytes.get(all_codes + at * SHORT_FACTORS_BYTES..)?.get(..SHORT_FACTORS_BYTES)?;
+            let first = header.first.saturating_add((at * LANES) as u32);
+            Block::short(bytes.get(at * codes..(at + 1) * codes)?, factors, header.scale, first)
         })
     }
 

@@ -1,43 +1,87 @@
-//! Runs with short factors: of signs, for items that are numbered in a row.
+//! Runs with short factors: of signs or half bytes, for items that are numbered in a row.
 //!
 //! The factors of a lane take 6 bytes where the others take 16, of which a scan of 128 dimensions, and of 16 bytes of code,
 //! feels most. What rounding takes is given to the error, so that the bound stays one; section 2 of `docs/format.md`.
 
 use super::items::CodedItem;
 use super::kind::{CodeKind, RUN_HEADER_BYTES};
+use super::levels::Levels;
 use super::run::{Centroid, ResidualSums, RunHeader, subtract};
-use crate::distance::{FactorScale, LANES, SHORT_FACTORS_BYTES, codes_bytes, set_code};
+use crate::distance::{FactorScale, LANES, SHORT_FACTORS_BYTES, codes_bytes, set_bits, set_code};
 use crate::types::Metric;
 
 /// The number of steps from the least to the most.
 const STEPS: f64 = 65_535.0;
 
-/// A run of items whose payloads are `first` and the numbers after it, and the largest norm of a residual.
-pub(super) fn encode_run<'v>(
+/// The share of a distance that rounding, of distances as of bounds, may add to the bound of half bytes.
+const ROUNDING: f32 = 1.0 / (1 << 19) as f32;
+
+/// What a run of items has, whose payloads are `first` and the numbers after it.
+#[derive(Clone, Copy)]
+pub(super) struct ShortRun<'c> {
+    pub(super) number: u32,
+    pub(super) centroid: &'c Centroid,
+    pub(super) first: u32,
+}
+
+/// A run of signs, and the largest norm of a residual.
+pub(super) fn encode_signs<'v>(
     metric: Metric,
-    number: u32,
-    centroid: &Centroid,
-    first: u32,
+    run: ShortRun<'_>,
     items: impl ExactSizeIterator<Item = CodedItem<'v>>,
 ) -> (Vec<u8>, f32) {
-    let (padded, count) = (centroid.values().len(), items.len());
+    let (padded, centroid) = (run.centroid.values().len(), run.centroid.values());
+    assemble(CodeKind::ShortSigns, run, items.len(), |codes, factors| {
+        let mut residual = vec![0.0; padded];
+        let mut sums = Vec::with_capacity(items.len());
+        for (at, item) in items.enumerate() {
+            debug_assert_eq!(item.payload as usize, run.first as usize + at, "items numbered in a row");
+            sums.push(subtract(item.placed, centroid, &mut residual));
+            let block = &mut codes[at / LANES * codes_bytes(padded)..][..codes_bytes(padded)];
+            set_code(block, at % LANES, &residual);
+        }
+        let radius = sums.iter().fold(0f32, |radius, sums| radius.max(sums.squared.sqrt() as f32));
+        (put_factors(metric, &sums, padded, factors), radius)
+    })
+}
+
+/// A run of half bytes, whose factors are the errors of the items alone; there are no residuals.
+pub(super) fn encode_half_bytes<'v>(
+    levels: &Levels,
+    run: ShortRun<'_>,
+    items: impl ExactSizeIterator<Item = CodedItem<'v>>,
+) -> (Vec<u8>, f32) {
+    let padded = run.centroid.values().len();
+    let block_bytes = codes_bytes(CodeKind::HalfBytes.bits(padded));
+    assemble(CodeKind::HalfBytes, run, items.len(), |codes, factors| {
+        let mut code = vec![0; padded / 2];
+        let mut errors = Vec::with_capacity(items.len());
+        for (at, item) in items.enumerate() {
+            debug_assert_eq!(item.payload as usize, run.first as usize + at, "items numbered in a row");
+            errors.push(levels.code(item.vector, &mut code));
+            set_bits(&mut codes[at / LANES * block_bytes..][..block_bytes], at % LANES, &code);
+        }
+        (put_errors(&errors, factors), 0.0)
+    })
+}
+
+/// A run of `count` entries; `fill` writes the codes and the factors of all blocks, and returns what the factors stand for
+/// and the largest norm of a residual.
+fn assemble(
+    kind: CodeKind,
+    ShortRun { number, centroid, first }: ShortRun<'_>,
+    count: usize,
+    fill: impl FnOnce(&mut [u8], &mut [u8]) -> (FactorScale, f32),
+) -> (Vec<u8>, f32) {
+    let padded = centroid.values().len();
     let blocks = count.div_ceil(LANES);
-    let mut run = vec![0; CodeKind::ShortSigns.run_bytes(padded, count).unwrap_or(0)];
+    let mut run = vec![0; kind.run_bytes(padded, count).unwrap_or(0)];
     let (head, body) = run.split_at_mut(RUN_HEADER_BYTES + padded);
     for (byte, code) in head[RUN_HEADER_BYTES..].iter_mut().zip(centroid.codes()) {
         *byte = code.to_le_bytes()[0];
     }
-    let (codes, factors) = body.split_at_mut(blocks * codes_bytes(padded));
-    let mut residual = vec![0.0; padded];
-    let mut sums = Vec::with_capacity(count);
-    for (at, item) in items.enumerate() {
-        debug_assert_eq!(item.payload as usize, first as usize + at, "items numbered in a row");
-        sums.push(subtract(item.placed, centroid.values(), &mut residual));
-        let block = &mut codes[at / LANES * codes_bytes(padded)..][..codes_bytes(padded)];
-        set_code(block, at % LANES, &residual);
-    }
-    let radius = sums.iter().fold(0f32, |radius, sums| radius.max(sums.squared.sqrt() as f32));
-    let scale = put_factors(metric, &sums, padded, factors);
+    let (codes, factors) = body.split_at_mut(blocks * codes_bytes(kind.bits(padded)));
+    let (scale, radius) = fill(codes, factors);
     let header = RunHeader {
         step: centroid.step(),
         squared_norm: centroid.squared_norm(),
@@ -84,13 +128,32 @@ fn put_factors(metric: Metric, sums: &[ResidualSums], padded: usize, factors: &m
         return FactorScale { least: f32::MIN, ..FactorScale::default() };
     }
     for (at, ((&add, &mul), &err)) in adds.iter().zip(&short_ks).zip(&errs).enumerate() {
-        let lane = &mut factors[at / LANES * SHORT_FACTORS_BYTES..][..SHORT_FACTORS_BYTES];
-        let short = [round_down(add, scale), mul, round_up(err, scale.err)];
-        for (which, value) in short.into_iter().enumerate() {
-            lane[2 * (which * LANES + at % LANES)..][..2].copy_from_slice(&value.to_le_bytes());
-        }
+        put(factors, at, [round_down(add, scale), mul, round_up(err, scale.err)]);
     }
     scale
+}
+
+/// Writes the factors of items with errors: bounds are the distances from the codes, less the errors.
+fn put_errors(errors: &[f64], factors: &mut [u8]) -> FactorScale {
+    // One step is left for rounding up.
+    let step = (most(errors).max(0.0) / (STEPS - 1.0)) as f32;
+    if !(step * STEPS as f32).is_finite() {
+        return FactorScale { least: f32::MIN, ..FactorScale::default() };
+    }
+    // A smaller one would be rounded to nothing.
+    let step = if most(errors) > 0.0 { step.max(f32::MIN_POSITIVE) } else { step };
+    for (at, &error) in errors.iter().enumerate() {
+        put(factors, at, [0, 1, round_up(error, step)]);
+    }
+    FactorScale { least: 0.0, add: 0.0, mul: 1.0 - ROUNDING, err: step }
+}
+
+/// Writes the factors of an entry.
+fn put(factors: &mut [u8], at: usize, short: [u16; 3]) {
+    let lane = &mut factors[at / LANES * SHORT_FACTORS_BYTES..][..SHORT_FACTORS_BYTES];
+    for (which, value) in short.into_iter().enumerate() {
+        lane[2 * (which * LANES + at % LANES)..][..2].copy_from_slice(&value.to_le_bytes());
+    }
 }
 
 fn most(values: &[f64]) -> f64 {

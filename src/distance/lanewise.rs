@@ -10,6 +10,8 @@ const PIECE: usize = 16;
 const GROUPS: usize = CHUNK_DIMENSIONS / 4;
 /// Bytes of table entries for a chunk.
 const ENTRIES: usize = GROUPS * 16;
+/// Levels of a component, which half a byte numbers.
+pub(crate) const LEVELS: usize = 16;
 /// Added to a float32 of 0 to 255, it leaves the nearest integer in the lowest byte (2^23).
 const ROUND: f32 = 8_388_608.0;
 /// Added to a float32 of -128 to 127, it leaves the nearest integer in the lowest byte (1.5 * 2^23).
@@ -163,6 +165,55 @@ pub(super) fn fill(query: &[f32], entries: &mut [u8]) -> Quantised {
         }
     }
     Quantised { scale, offset: -total.into_iter().sum::<f32>() }
+}
+
+/// Writes the table entries of a query for codes of half a byte a component, which number its levels: the distance from
+/// each level, less that from the nearest, in steps of one scale that takes the widest component to 255, rounded down.
+///
+/// Sums of entries stand for the negated distance from what a code stands for, or less than it is negated: the scale and the
+/// offset, which is the distance from all nearest levels, are negative. All is 0 where a distance is not finite.
+#[inline(always)]
+pub(super) fn fill_levels(query: &[f32], levels: &[[f32; LEVELS]], entries: &mut [u8]) -> Quantised {
+    let (mut widest, mut total) = (0.0f32, 0.0f64);
+    for (&component, levels) in query.iter().zip(levels) {
+        let distances = levels.map(|level| (component - level).abs());
+        let nearest = fold(distances, |a, b| if a < b { a } else { b });
+        let farthest = fold(distances, |a, b| if a > b { a } else { b });
+        widest = if farthest - nearest > widest { farthest - nearest } else { widest };
+        total += f64::from(nearest);
+    }
+    if !(total < f64::from(f32::MAX) && widest.is_finite()) {
+        entries.fill(0);
+        return Quantised { scale: 0.0, offset: 0.0 };
+    }
+    let steps = 255.0 / widest;
+    // Of levels that are all alike, or nearly, the nearest says enough.
+    let (scale, steps) = if steps.is_finite() { (widest / 255.0, steps) } else { (0.0, 0.0) };
+    for (group, (&component, levels)) in query.iter().zip(levels).enumerate() {
+        let distances = levels.map(|level| (component - level).abs());
+        let nearest = fold(distances, |a, b| if a < b { a } else { b });
+        // The nearest whole number to half less is no more.
+        let rounded = distances.map(|distance| {
+            let below = (distance - nearest) * steps - 0.5;
+            ((if below > 0.0 { below } else { 0.0 }) + ROUND).to_bits() as u8
+        });
+        let start = group / GROUPS * ENTRIES + group % 2 * (ENTRIES / 2) + group % GROUPS / 2 * LEVELS;
+        entries[start..start + LEVELS].copy_from_slice(&rounded);
+    }
+    Quantised { scale: -scale, offset: -total as f32 }
+}
+
+/// One of all values, chosen two by two.
+#[inline(always)]
+fn fold(mut values: [f32; LEVELS], choose: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut half = LEVELS / 2;
+    while half > 0 {
+        for at in 0..half {
+            values[at] = choose(values[at], values[at + half]);
+        }
+        half /= 2;
+    }
+    values[0]
 }
 
 /// The sum of magnitudes of each group of a chunk.

@@ -28,10 +28,13 @@ pub(crate) use coded::Coded;
 #[cfg(test)]
 pub(crate) use dispatch::available;
 pub(crate) use dispatch::kernels;
+pub(crate) use lanewise::LEVELS;
 pub(crate) use scan::{
     Block, CHUNK_DIMENSIONS, FactorScale, LANES, SHORT_FACTORS_BYTES, ScanTable, block_bytes, codes_bytes, pad,
     set_bits, set_code,
 };
+
+type FillLevels = fn(&[f32], &[[f32; LEVELS]], &mut [u8]) -> lanewise::Quantised;
 
 /// One set of kernels. Each function is safe to call because the set exists only where the processor has it.
 pub(crate) struct Kernels {
@@ -50,6 +53,7 @@ pub(crate) struct Kernels {
     scan_bytes: fn(&Block<'_>, &[u8], Bound, &mut [f32; LANES]) -> u32,
     fill: fn(&[f32], &mut [u8]) -> lanewise::Quantised,
     round_to_bytes: fn(&[f32], &[f32], &mut [i8]) -> f32,
+    fill_levels: FillLevels,
     hadamard: fn(&mut [f32]),
     multiply: fn(&mut [f32], &[f32]),
     add_assign: fn(&mut [f32], &[f32]),
@@ -188,6 +192,13 @@ impl Kernels {
         assert_eq!(query.len() % CHUNK_DIMENSIONS, 0, "whole chunks");
         assert_eq!(query.len() * 4, entries.len(), "16 entries for each group of four components");
         (self.fill)(query, entries)
+    }
+
+    /// Quantises a query's distances from the levels of each component into the entries of a table: 16 bytes a component.
+    fn fill_levels(&self, query: &[f32], levels: &[[f32; LEVELS]], entries: &mut [u8]) -> lanewise::Quantised {
+        assert_eq!(query.len(), levels.len(), "levels of each component");
+        assert!(query.len() * LEVELS <= entries.len(), "16 entries for each component");
+        (self.fill_levels)(query, levels, entries)
     }
 }
 

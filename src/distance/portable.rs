@@ -23,6 +23,7 @@ pub(super) const SET: Kernels = Kernels {
     scan_bytes,
     fill: lanewise::fill,
     round_to_bytes: lanewise::round_to_bytes,
+    fill_levels: lanewise::fill_levels,
     hadamard: lanewise::hadamard,
     multiply: lanewise::multiply,
     add_assign: lanewise::add_assign,

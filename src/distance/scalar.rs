@@ -18,6 +18,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     scan_bytes,
     fill: lanewise::fill,
     round_to_bytes: lanewise::round_to_bytes,
+    fill_levels: lanewise::fill_levels,
     hadamard,
     multiply: lanewise::multiply,
     add_assign: lanewise::add_assign,

@@ -7,7 +7,7 @@
 
 use wide::u8x64;
 
-use super::{Kernels, kernels};
+use super::{Kernels, LEVELS, kernels};
 
 /// Vectors in a block.
 pub(crate) const LANES: usize = 16;
@@ -189,12 +189,33 @@ impl ScanTable {
         }
     }
 
+    /// Fills the table for codes that number 16 levels of each component: sums are the negated distance of the query from
+    /// what a code stands for, by absolute differences, or less than it is negated.
+    pub(crate) fn fill_levels(&mut self, query: &[f32], levels: &[[f32; LEVELS]], padded: usize) {
+        self.fill_levels_with(kernels(), query, levels, padded);
+    }
+
+    /// Fills it with one set of kernels; all sets give the same table.
+    pub(super) fn fill_levels_with(
+        &mut self,
+        kernels: &Kernels,
+        query: &[f32],
+        levels: &[[f32; LEVELS]],
+        padded: usize,
+    ) {
+        assert!(query.len() <= padded && padded.is_multiple_of(64), "components of this dimension");
+        self.entries.clear();
+        self.entries.resize(padded / 4, u8x64::default());
+        let quantised = kernels.fill_levels(query, levels, bytemuck::cast_slice_mut(&mut self.entries));
+        (self.scale, self.offset, self.rounding) = (quantised.scale, quantised.offset, 0.0);
+    }
+
     /// The quantised entries, in the order of the codes.
     pub(crate) fn entries(&self) -> &[u8] {
         bytemuck::cast_slice(&self.entries)
     }
 
-    /// The step of the quantisation.
+    /// The step of the quantisation, negative where sums are negated.
     pub(crate) fn scale(&self) -> f32 {
         self.scale
     }

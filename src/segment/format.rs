@@ -20,8 +20,18 @@ pub(super) const RECORD_TAIL_BYTES: usize = 16;
 
 const MAGIC: [u8; 8] = *b"\x89USEG\r\n\x1a";
 const END_MAGIC: [u8; 4] = *b"SEG1";
-/// The section that has a manhattan segment's quantiser.
-pub(super) const QUANTISER: u32 = 64;
+/// The section that has a manhattan segment's quantiser: of bytes, of half bytes.
+const STEPS: u32 = 64;
+const LEVELS: u32 = 65;
+
+/// The section that has the quantiser of a kind of code; `None` for a kind that needs none.
+pub(super) fn quantiser_section(kind: CodeKind) -> Option<u32> {
+    match kind {
+        CodeKind::Bytes => Some(STEPS),
+        CodeKind::HalfBytes => Some(LEVELS),
+        CodeKind::Signs | CodeKind::ShortSigns | CodeKind::Bits => None,
+    }
+}
 
 /// The kinds of section that this version knows, in the order of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

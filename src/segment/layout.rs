@@ -80,9 +80,8 @@ pub(super) fn lay_out(
 
     let phase = Phase { start: GROWN, end: ENCODED, units: leaves.len() };
     progress.begin(phase)?;
-    let quantised = CodeKind::of_items(frame.metric()) == CodeKind::Bytes;
-    let quantiser = quantised.then(|| Quantiser::fit(&rows.vectors, frame.dimension()));
     let kind = CodeKind::of_segment(frame.metric(), forest.len());
+    let quantiser = Quantiser::fit(kind, &rows.vectors, frame.dimension());
     let new_encoder = || ItemEncoder::new(frame.metric(), kind, frame.padded(), quantiser.as_ref());
     let encode_leaf = |encoder: &mut ItemEncoder<'_>, (number, &leaf): (usize, &u32)| {
         let items = leaves[leaf as usize].1;

@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::bytes::{Malformed, checksum};
-use crate::code::{CodeKind, Frame, Quantiser};
+use crate::code::{Frame, Quantiser};
 use crate::error::{Error, Result};
 use crate::fs::Map;
 use crate::segment::SEGMENT_VERSION;
 use crate::segment::format::{
-    ALIGNMENT, HEADER_BYTES, Header, Kind, QUANTISER, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TABLE_ENTRY_BYTES,
-    TRAILER_BYTES, TableEntry, Trailer, expect, malformed,
+    ALIGNMENT, HEADER_BYTES, Header, Kind, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TABLE_ENTRY_BYTES,
+    TRAILER_BYTES, TableEntry, Trailer, expect, malformed, quantiser_section,
 };
 use crate::segment::reader::{Expected, Sections, Segment};
 
@@ -162,12 +162,10 @@ fn read_sections(map: &[u8], trailer: &Trailer) -> Result<(Vec<Section>, Range<u
     Ok((sections, start..start + table.len()))
 }
 
-/// The quantiser of a segment whose items are coded in bytes; checked whole, for it is read whole.
+/// The quantiser of a segment whose code needs one; checked whole, for it is read whole.
 fn read_quantiser(map: &[u8], all: &[Section], header: &Header) -> Result<Option<Quantiser>, Malformed> {
-    if CodeKind::of_items(header.metric) != CodeKind::Bytes {
-        return Ok(None);
-    }
-    let mut found = all.iter().filter(|section| section.kind == QUANTISER);
+    let Some(kind) = quantiser_section(header.code) else { return Ok(None) };
+    let mut found = all.iter().filter(|section| section.kind == kind);
     let (Some(section), None) = (found.next(), found.next()) else {
         return Err(malformed("one section quantiser", "none or several"));
     };
@@ -175,7 +173,7 @@ fn read_quantiser(map: &[u8], all: &[Section], header: &Header) -> Result<Option
     let length = usize::try_from(section.length).unwrap_or(usize::MAX);
     let bytes = map.get(start..start.saturating_add(length)).unwrap_or(&[]);
     expect("checksum", &section.checksum, &checksum(&[bytes]))?;
-    Quantiser::decode(bytes, header.dimension as usize).map(Some)
+    Quantiser::decode(header.code, bytes, header.dimension as usize)
 }
 
 /// Where each kind is, of the length that the header's counts ask for.

@@ -11,8 +11,8 @@ use crate::fs;
 use crate::segment::columns;
 use crate::segment::element::Element;
 use crate::segment::format::{
-    ALIGNMENT, Header, Kind, QUANTISER, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TABLE_ENTRY_BYTES, TRAILER_BYTES,
-    TableEntry, Trailer,
+    ALIGNMENT, Header, Kind, RECORD_TAIL_BYTES, SECTION_BYTES, Section, TABLE_ENTRY_BYTES, TRAILER_BYTES, TableEntry,
+    Trailer, quantiser_section,
 };
 use crate::segment::layout::{ENCODED, EncodedRun, Image};
 use crate::segment::progress::{Phase, Progress};
@@ -47,7 +47,8 @@ pub(super) fn write(
     let phase = Phase { start: ENCODED, end: 1.0, units: expected_bytes(frame, rows, element, image) };
     progress.begin(phase)?;
     let mut stream = Stream::create(path, progress, phase)?;
-    stream.put(&header(frame, rows, spec, image).encode())?;
+    let header = header(frame, rows, spec, image);
+    stream.put(&header.encode())?;
     stream.section(Kind::GroupTable, |stream| put_table(stream, &image.groups))?;
     stream.section(Kind::LeafTable, |stream| put_table(stream, &image.leaves))?;
     stream.section(Kind::Groups, |stream| image.groups.iter().try_for_each(|run| stream.put(&run.bytes)))?;
@@ -64,8 +65,8 @@ pub(super) fn write(
             columns::write(&rows.fields, &image.row_at, &mut |bytes| stream.put(bytes))
         })?;
     }
-    if let Some(quantiser) = &image.quantiser {
-        stream.section_of(QUANTISER, |stream| stream.put(&quantiser.encode()))?;
+    if let (Some(quantiser), Some(section)) = (&image.quantiser, quantiser_section(header.code)) {
+        stream.section_of(section, |stream| stream.put(&quantiser.encode()))?;
     }
     stream.finish(spec)
 }

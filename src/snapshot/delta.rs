@@ -1,5 +1,5 @@
 //! The delta: items that no segment holds yet, in memory, coded like a leaf around the origin of the rotated space
-//! (those of manhattan are not coded: bytes are made with a quantiser, which a segment's items are needed for).
+//! (those of manhattan are not coded: their codes are made with a quantiser, which a segment's items are needed for).
 //!
 //! Items are appended in the order of their sequence numbers and never changed; a dead one stays until the next flush
 //! and is skipped by its sequence number. Versions share full blocks, so that a commit copies at most one block.

@@ -1,7 +1,7 @@
 //! The kernels of manhattan and hamming, each set against the same.
 
-use super::{LENGTHS, Numbers, PADDED, bits, block_of};
-use crate::distance::{Block, Bound, Coded, LANES, ScanTable, available, block_bytes, set_bits, set_bytes};
+use super::{LENGTHS, Numbers, PADDED, bits, block_of, scalar};
+use crate::distance::{Block, Bound, Coded, LANES, LEVELS, ScanTable, available, block_bytes, set_bits, set_bytes};
 
 fn bytes(numbers: &mut Numbers, count: usize) -> Vec<u8> {
     numbers.signed_bytes(count).into_iter().map(i8::cast_unsigned).collect()
@@ -168,6 +168,67 @@ fn sums_over_codes_match_float64_and_count_each_component_once() {
                 let squared = set.squared_euclidean_coded(&vector, &coded(&codes));
                 assert_eq!(squared, 253.0 * 253.0, "{} {at} of {length}", set.name);
             }
+        }
+    }
+}
+
+/// Levels that ascend, as far apart as they please.
+fn levels(numbers: &mut Numbers, dimension: usize, size: f32) -> Vec<[f32; LEVELS]> {
+    let ascending = |_| {
+        let mut levels: Vec<f32> = numbers.floats(LEVELS).iter().map(|value| value * size).collect();
+        levels.sort_by(f32::total_cmp);
+        levels.try_into().unwrap()
+    };
+    (0..dimension).map(ascending).collect()
+}
+
+#[test]
+fn tables_of_levels_are_the_same_on_every_set_and_never_more_than_the_distances() {
+    let mut numbers = Numbers::new(28);
+    for (padded, dimension) in PADDED.into_iter().flat_map(|padded| [(padded, padded), (padded, padded - 61)]) {
+        for size in [1.0, 0.0, 1e-42, 1e-30, 1e18] {
+            let levels = levels(&mut numbers, dimension, size);
+            let query: Vec<f32> = numbers.floats(dimension).iter().map(|value| value * size).collect();
+            let mut reference = ScanTable::default();
+            reference.fill_levels_with(&scalar::KERNELS, &query, &levels, padded);
+            assert_eq!(reference.entries().len(), padded * 16);
+            let mut nearest_of_all = 0.0;
+            for (at, (component, levels)) in query.iter().zip(&levels).enumerate() {
+                let start = at / 8 * 128 + at % 2 * 64 + at % 8 / 2 * 16;
+                let distances = levels.map(|level| (f64::from(*component) - f64::from(level)).abs());
+                let nearest = distances.into_iter().fold(f64::INFINITY, f64::min);
+                nearest_of_all += nearest;
+                let step = -f64::from(reference.scale());
+                for (entry, distance) in reference.entries()[start..start + LEVELS].iter().zip(distances) {
+                    let lost = distance - nearest - f64::from(*entry) * step;
+                    let rounding = 1e-6 * distance;
+                    let most = if step > 0.0 { 1.001 * step } else { 1e-36 };
+                    assert!(
+                        lost >= -rounding && lost <= most + rounding,
+                        "{padded} {size}: {lost} in steps of {step}"
+                    );
+                }
+            }
+            assert!((f64::from(reference.offset()) + nearest_of_all).abs() <= 1e-6 * nearest_of_all);
+            for set in available() {
+                let mut table = ScanTable::default();
+                table.fill(&vec![7.0; padded]);
+                table.fill_levels_with(set, &query, &levels, padded);
+                assert_eq!(table.entries(), reference.entries(), "{} {padded} {size}", set.name);
+                assert_eq!((table.scale(), table.offset()), (reference.scale(), reference.offset()), "{}", set.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn tables_of_distances_that_are_not_finite_rule_nothing_out() {
+    for set in available() {
+        for (component, level) in [(3e38, -3e38), (f32::NAN, 0.0), (f32::INFINITY, 0.0), (-3e38, 1.0)] {
+            let mut table = ScanTable::default();
+            table.fill_levels_with(set, &[component; 64], &[[level; LEVELS]; 64], 64);
+            assert_eq!((table.scale(), table.offset()), (0.0, 0.0), "{}", set.name);
+            assert!(table.entries().iter().all(|&entry| entry == 0));
         }
     }
 }

@@ -7,7 +7,7 @@ pub(super) mod vectors {
 
     use crate::distance::byte_scan;
     use crate::distance::coded::{self, Coded};
-    use crate::distance::lanewise::{self, Quantised};
+    use crate::distance::lanewise::{self, LEVELS, Quantised};
     use crate::distance::scan::{Block, CHUNK_BYTES, LANES, ScanTable, WIDEN_CHUNKS};
     use crate::distance::{Bound, portable};
 
@@ -262,6 +262,11 @@ pub(super) mod vectors {
     #[target_feature(enable = "avx2,fma")]
     pub(crate) fn round_to_bytes(values: &[f32], origin: &[f32], codes: &mut [i8]) -> f32 {
         lanewise::round_to_bytes(values, origin, codes)
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn fill_levels(query: &[f32], levels: &[[f32; LEVELS]], entries: &mut [u8]) -> Quantised {
+        lanewise::fill_levels(query, levels, entries)
     }
 
     #[target_feature(enable = "avx2,fma")]

@@ -8,7 +8,7 @@ pub(super) mod vectors {
     use crate::distance::Bound;
     use crate::distance::byte_scan;
     use crate::distance::coded::{self, Coded};
-    use crate::distance::lanewise::{self, Quantised};
+    use crate::distance::lanewise::{self, LEVELS, Quantised};
     use crate::distance::scan::{Block, CHUNK_BYTES, LANES, ScanTable, WIDEN_CHUNKS};
 
     /// The narrower forms are the faster ones: twice as fast for the transform, whose shuffles compile badly for wide
@@ -214,6 +214,11 @@ pub(super) mod vectors {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
     pub(crate) fn fill(query: &[f32], entries: &mut [u8]) -> Quantised {
         lanewise::fill(query, entries)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    pub(crate) fn fill_levels(query: &[f32], levels: &[[f32; LEVELS]], entries: &mut [u8]) -> Quantised {
+        lanewise::fill_levels(query, levels, entries)
     }
 
     /// The sum of all lanes of the registers.

@@ -52,7 +52,7 @@ pub(super) fn prefetch(bytes: &[u8]) {
 macro_rules! kernel_set {
     ($name:literal) => {
         pub(super) static KERNELS: $crate::distance::Kernels = {
-            use $crate::distance::lanewise::Quantised;
+            use $crate::distance::lanewise::{LEVELS, Quantised};
             use $crate::distance::scan::{Block, LANES, ScanTable};
             use $crate::distance::{Bound, Coded, Kernels};
             $crate::distance::x86_64::kernel_set! { @enter
@@ -69,6 +69,7 @@ macro_rules! kernel_set {
                 fn scan_bytes(block: &Block<'_>, query: &[u8], bound: Bound, lower: &mut [f32; LANES]) -> u32;
                 fn fill(query: &[f32], entries: &mut [u8]) -> Quantised;
                 fn round_to_bytes(values: &[f32], origin: &[f32], codes: &mut [i8]) -> f32;
+                fn fill_levels(query: &[f32], levels: &[[f32; LEVELS]], entries: &mut [u8]) -> Quantised;
                 fn hadamard(values: &mut [f32]) -> ();
                 fn multiply(values: &mut [f32], factors: &[f32]) -> ();
                 fn add_assign(sum: &mut [f32], vector: &[f32]) -> ();
@@ -90,6 +91,7 @@ macro_rules! kernel_set {
                 scan_bytes,
                 fill,
                 round_to_bytes,
+                fill_levels,
                 hadamard,
                 multiply,
                 add_assign,

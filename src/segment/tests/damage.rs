@@ -1,6 +1,7 @@
 //! Damaged segments: an error or the same answers, never a panic.
 
 use super::*;
+use crate::code::QueryCode;
 use crate::options::SegmentVectors;
 use crate::segment::format::{
     HEADER_BYTES, Kind, SECTION_BYTES, Section, TABLE_ENTRY_BYTES, TRAILER_BYTES, TableEntry, Trailer,
@@ -241,6 +242,7 @@ fn damage_never_panics(built: &Built) {
     let places = interesting(&bytes);
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(8);
     let (mut opened, mut refused) = (0, 0);
+    let mut code = QueryCode::default();
     for round in 0..6000 {
         let mut changed = bytes.clone();
         for _ in 0..1 + round % 3 {
@@ -260,7 +262,8 @@ fn damage_never_panics(built: &Built) {
         opened += 1;
         let _ = (segment.verify(), read_everything(&segment));
         if let Some(quantiser) = segment.quantiser() {
-            quantiser.code(&[1e9, -0.5, f32::MIN_POSITIVE], &mut [0; 64]);
+            code.prepare(&built.frame, &[1e9, -0.5, f32::MIN_POSITIVE], 1.9);
+            code.add_quantiser(quantiser);
         }
         for leaf in 0..segment.leaves() {
             for payload in segment.leaf(leaf).map(|run| run.payloads().collect::<Vec<_>>()).unwrap_or_default() {
