@@ -1,12 +1,12 @@
-"""Measures manhattan and hamming beside Annoy 1.17.3: python metrics.py DATA OUT UNDERSTORY   (needs numpy and annoy)
+"""Measures all five metrics beside Annoy 1.17.3: python metrics.py DATA OUT UNDERSTORY [NAME...]   (needs numpy and annoy)
 
 DATA holds the sets of benches/compare, UNDERSTORY is the command, built with --release. OUT gets a folder for each pair of
 a set and a metric: base.npy, queries.npy (the first 500), gt.npy (their 100 nearest, ties by row) and a store. Hamming is of
-bits: the signs of the embeddings, and pixels above 127.
+bits: the signs of the embeddings, and pixels above 127. With names, such as sift-manhattan, only those pairs are measured.
 
 One thread, CPU time. Recall is of the ten nearest; under hamming whatever is no farther than the tenth counts. Prints a line
-for each setting, and at the end the queries a second that each engine's curve has at recall .95. A set that is in OUT
-already is not made again; a store is.
+for each setting, and at the end a table: recall and queries a second of the default setting, and the queries a second that
+each engine's curve has at recall .95. A set that is in OUT already is not made again; a store is.
 """
 
 import json
@@ -25,17 +25,37 @@ SETS = {
     "minilm-manhattan": ("debian-minilm-384-angular", lambda rows: rows),
     "fashion-manhattan": ("fashion-mnist-784-euclidean", lambda rows: rows),
     "sift-manhattan": ("sift-photos-128-euclidean", lambda rows: rows),
+    "minilm-cosine": ("debian-minilm-384-angular", lambda rows: rows),
+    "fashion-euclidean": ("fashion-mnist-784-euclidean", lambda rows: rows),
+    "sift-euclidean": ("sift-photos-128-euclidean", lambda rows: rows),
+    "minilm-dot": ("debian-minilm-384-angular", lambda rows: rows),
+    "fashion-dot": ("fashion-mnist-784-euclidean", lambda rows: rows),
 }
 QUERIES, DEEP, K, TREES = 500, 100, 10, 10
 
 
-def make(source, folder, convert):
+def by_differences(base, queries):
+    """Sums of absolute differences, a query at a time: manhattan and hamming."""
+    exact = base.astype(numpy.float32 if base.dtype.kind == "f" else numpy.int16)
+    for query in queries.astype(exact.dtype):
+        yield numpy.abs(exact - query).sum(1, dtype=numpy.float64)
+
+
+def by_products(base, queries, metric):
+    """What orders as cosine, euclidean and dot do, a query at a time."""
+    exact, norms = base.astype(numpy.float64), (base.astype(numpy.float64) ** 2).sum(1)
+    for query in queries.astype(numpy.float64):
+        products = exact @ query
+        yield {"dot": -products, "euclidean": norms - 2 * products, "cosine": -products / numpy.sqrt(norms)}[metric]
+
+
+def make(source, folder, convert, metric):
     base = convert(numpy.load(source / "base.npy"))
     queries = convert(numpy.load(source / "queries.npy")[:QUERIES])
-    exact = base.astype(numpy.float32 if base.dtype.kind == "f" else numpy.int16)
+    summed = metric in ("manhattan", "hamming")
+    all_distances = by_differences(base, queries) if summed else by_products(base, queries, metric)
     truth = numpy.empty((len(queries), DEEP), numpy.int32)
-    for row, query in enumerate(queries.astype(exact.dtype)):
-        distances = numpy.abs(exact - query).sum(1, dtype=numpy.float64)
+    for row, distances in enumerate(all_distances):
         near = numpy.flatnonzero(distances <= numpy.partition(distances, DEEP)[DEEP])
         truth[row] = near[numpy.lexsort((near, distances[near]))][:DEEP]
     folder.mkdir(parents=True)
@@ -66,13 +86,15 @@ def store(command, folder, metric):
         name = "default" if setting.get("default") else "exact" if setting.get("exact") else setting["effort"]
         print(f"  store {name}: recall {setting['recall']:.4f}, {setting['cpu_qps']:.0f} queries a second", flush=True)
     print(f"  store: built in {build['build_cpu_seconds']:.2f} s", flush=True)
+    default = next(setting for setting in settings if setting.get("default"))
     sought = [setting for setting in settings if not setting.get("exact")]
-    return [(setting["recall"], setting["cpu_qps"]) for setting in sought]
+    curve = [(setting["recall"], setting["cpu_qps"]) for setting in sought]
+    return curve, (default["recall"], default["cpu_qps"])
 
 
 def annoys(folder, metric):
     base, queries, truth = (numpy.load(folder / f"{name}.npy") for name in ("base", "queries", "gt"))
-    index = annoy.AnnoyIndex(base.shape[1], metric)
+    index = annoy.AnnoyIndex(base.shape[1], "angular" if metric == "cosine" else metric)
     start = time.process_time()
     for row, vector in enumerate(base.astype(numpy.float32).tolist()):
         index.add_item(row, vector)
@@ -98,18 +120,21 @@ def annoys(folder, metric):
     return curve
 
 
-def main(data, out, command):
-    ratios = []
-    for name, (source, convert) in SETS.items():
+def main(data, out, command, *names):
+    table = []
+    for name in names or SETS:
+        source, convert = SETS[name]
         folder, metric = pathlib.Path(out) / name, name.split("-")[1]
         if not folder.exists():
-            make(pathlib.Path(data) / source, folder, convert)
+            make(pathlib.Path(data) / source, folder, convert, metric)
         print(name, flush=True)
-        ours, theirs = store(command, folder, metric), annoys(folder, metric)
-        ratios.append((name, at(ours, 0.95), at(theirs, 0.95)))
-    for name, ours, theirs in ratios:
-        print(f"{name}: at recall .95 {ours:.0f} queries a second, annoy {theirs:.0f}")
+        (curve, default), theirs = store(command, folder, metric), annoys(folder, metric)
+        table.append((name, *default, at(curve, 0.95), at(theirs, 0.95)))
+    print("set and metric, default: recall and queries a second, at recall .95: store, annoy, times")
+    for name, recall, speed, ours, theirs in table:
+        times = f"{ours / theirs:.1f}" if theirs else "annoy does not get there"
+        print(f"{name}: {recall:.4f} {speed:.0f}, {ours:.0f} {theirs:.0f}, {times}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:])
