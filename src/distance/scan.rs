@@ -23,7 +23,8 @@ pub(crate) fn pad(dimension: usize) -> usize {
     dimension.next_multiple_of(64)
 }
 
-/// Bytes of the codes of a block, of `code_bits` bits: the padded dimension, or 8 times that for a byte a dimension.
+/// Bytes of the codes of a block, of `code_bits` bits: the padded dimension, or 4 or 8 times that for half a byte or a byte a
+/// dimension.
 pub(crate) fn codes_bytes(code_bits: usize) -> usize {
     code_bits / CHUNK_DIMENSIONS * CHUNK_BYTES
 }
