@@ -84,7 +84,7 @@ fn fail_everywhere(
     for after in 0.. {
         let mut life = recover(image.clone(), std::slice::from_ref(&items), mutant)?;
         if sequel == Sequel::OpensAgain {
-            life.reopen(Manner { spills: true, ..Manner::default() })?;
+            life.reopen(Manner::spilling())?;
         }
         life.disk().set_fault(Some(Fault { after, is_lasting, error }));
         let was_met = fail(&mut life, call, seed, sequel)

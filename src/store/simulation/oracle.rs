@@ -1,5 +1,6 @@
 //! What must hold after every power cut.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rand::SeedableRng;
@@ -9,6 +10,7 @@ use super::workload::{Entry, Failure, Items, Life, new_vector};
 use crate::error::Error;
 use crate::fs::simulated::{Image, Mutant};
 use crate::metadata::Value;
+use crate::search::has_rounded;
 use crate::store::{Hit, Store};
 use crate::types::{Id, Metric};
 
@@ -63,7 +65,8 @@ pub(super) fn read_items(scan: crate::store::Items) -> Result<Items, Failure> {
     Ok(items)
 }
 
-/// Exact and default searches for all items give what ranking the rows gives, distances bit for bit.
+/// Exact and default searches for all items give what ranking the rows gives, distances bit for bit; but for those that
+/// segments have rounded, which are near enough.
 pub(super) fn check_searches(store: &Store, items: &Items) -> Result<(), Failure> {
     if store.dimension().is_none() {
         return Ok(());
@@ -83,7 +86,35 @@ pub(super) fn check_searches(store: &Store, items: &Items) -> Result<(), Failure
     };
     let k = items.len() + 1;
     search("exact", store.query(&query).and_then(|query| query.k(k).exact().run()))?;
-    search("default", store.search(&query, k))
+    let view = store.inner.shared.view().map_err(|error| format!("a view failed: {error}"))?;
+    if !has_rounded(&view) {
+        return search("default", store.search(&query, k));
+    }
+    search("exactly measured", store.query(&query).and_then(|query| query.k(k).exact_distances(true).run()))?;
+    let hits = store.search(&query, k).map_err(|error| format!("the default search failed: {error}"))?;
+    check_rounded(store.metric(), &query, items, &hits)
+}
+
+/// Every item is found once, in the order of rounded distances.
+fn check_rounded(metric: Metric, query: &[f32], items: &Items, hits: &[Hit]) -> Result<(), Failure> {
+    let is_ordered = hits.is_sorted_by(|left, right| {
+        left.distance.total_cmp(&right.distance).then_with(|| left.id.cmp(&right.id)).is_le()
+    });
+    let found: BTreeSet<&Id> = hits.iter().map(|hit| &hit.id).collect();
+    if !is_ordered || hits.len() != items.len() || !found.into_iter().eq(items.keys()) {
+        return Err(format!("the default search expected {} items in order, found {hits:?}", items.len()));
+    }
+    hits.iter().try_for_each(|hit| {
+        let vector = &items[&hit.id].vector;
+        let expected = distance(metric, query, vector);
+        let (least, most) = vector.iter().fold((f32::MAX, f32::MIN), |(l, m), &value| (l.min(value), m.max(value)));
+        // Bytes round each component by half of one in 255 steps at most.
+        let bound = vector.len() as f32 * (most - least) / 510.0 + expected * 1e-5 + 1e-5;
+        match hit.distance {
+            rounded if (rounded - expected).abs() <= bound => Ok(()),
+            rounded => Err(format!("{}: expected the distance {expected} within {bound}, found {rounded}", hit.id)),
+        }
+    })
 }
 
 fn distance(metric: Metric, left: &[f32], right: &[f32]) -> f32 {

@@ -11,7 +11,6 @@ use super::cuts::{Counts, Cutter};
 use super::workload::{Call, Failure, Manner};
 use super::{new_store, number, oracle, report};
 use crate::fs::simulated::Mutant;
-use crate::options::Durability;
 
 /// How many seeds to run in the long form, and the first of them.
 const SEEDS: &str = "UNDERSTORY_SIMULATED_SEEDS";
@@ -54,9 +53,7 @@ pub(super) fn lives(seed: u64, mutant: Option<Mutant>, counts: &mut Counts) -> R
     let mut rng = StdRng::seed_from_u64(seed);
     let mut life = new_store(seed, mutant)?;
     for number in 0..LIVES {
-        let durability = if rng.random_bool(0.3) { Durability::Buffered } else { Durability::Immediate };
-        let has_worker = rng.random_bool(0.25);
-        life.reopen(Manner { durability, has_worker, spills: number % 2 == 1 })?;
+        life.reopen(Manner::random(&mut rng))?;
         for _ in 0..rng.random_range(1..=8) {
             life.call(Call::random(&mut rng), seed * 100 + number as u64)?;
         }

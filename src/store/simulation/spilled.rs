@@ -24,7 +24,7 @@ fn a_build_with_spilled_vectors_survives_every_kill_and_cut() {
 fn spilled(call: Call, seed: u64, counts: &mut Counts) -> Result<(), Failure> {
     let (image, items) = small_store(seed);
     let mut life = recover(image, &[items], None)?;
-    life.reopen(Manner { spills: true, ..Manner::default() })?;
+    life.reopen(Manner::spilling())?;
     life.call(call, seed)?;
     let history = life.end();
     for ending in [".given.tmp", ".placed.tmp"] {

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::error::Error;
 use crate::fs::simulated::{Disk, Image, Mutant, Operation};
-use crate::options::{Durability, Maintenance, Options};
+use crate::options::{Durability, Maintenance, Options, SegmentVectors};
 use crate::store::{Batch, Store};
 use crate::types::{Id, Metric};
 
@@ -125,8 +125,30 @@ pub(super) struct Manner {
     /// Whether a worker builds and packs beside the calls. Its operations come as its thread runs: a seed does not
     /// repeat them.
     pub(super) has_worker: bool,
-    /// Whether builds have no memory for vectors, and keep them in temporary files.
-    pub(super) spills: bool,
+    /// Bytes of vectors that builds hold in memory at most, if there is a bound: the rest is in temporary files.
+    pub(super) build_memory: Option<usize>,
+    pub(super) vectors: SegmentVectors,
+    /// Whether flushes leave the small segments beside what they build.
+    pub(super) is_unmerged: bool,
+}
+
+impl Manner {
+    /// Builds have no memory for vectors.
+    pub(super) fn spilling() -> Manner {
+        Manner { build_memory: Some(0), ..Manner::default() }
+    }
+
+    pub(super) fn random(rng: &mut StdRng) -> Manner {
+        let vectors = [SegmentVectors::Float32, SegmentVectors::Float16, SegmentVectors::Int8];
+        Manner {
+            durability: if rng.random_bool(0.3) { Durability::Buffered } else { Durability::Immediate },
+            has_worker: rng.random_bool(0.25),
+            // The vectors of 15 to 150 items fit: small builds stay in memory, and large ones do not.
+            build_memory: [None, Some(0), Some(rng.random_range(4_000..40_000))][rng.random_range(0..3)],
+            vectors: vectors[rng.random_range(0..vectors.len())],
+            is_unmerged: rng.random_bool(0.3),
+        }
+    }
 }
 
 /// A disk from one mounting to the next power cut, and the store on it.
@@ -159,7 +181,7 @@ impl Life {
     }
 
     fn options(&self) -> Options {
-        let Manner { durability, has_worker, spills } = self.manner;
+        let Manner { durability, has_worker, build_memory, vectors, is_unmerged } = self.manner;
         let maintenance = if has_worker { Maintenance::Background } else { Maintenance::Manual };
         let mut options = Options::new().maintenance(maintenance);
         if !self.disk.names().0.iter().any(|name| name.starts_with("store-") && name.ends_with(".redb")) {
@@ -167,7 +189,8 @@ impl Life {
         }
         options = options.threads(1).cache_size(1 << 20).durability(durability);
         options.delta_items = Some(DELTA_ITEMS);
-        if spills { options.build_memory(0) } else { options }
+        options = options.segment_vectors(vectors).merges(!is_unmerged);
+        build_memory.into_iter().fold(options, Options::build_memory)
     }
 
     /// Opens the store.
