@@ -14,11 +14,3 @@ impl Coded<'_> {
         vector.iter().zip(self.codes).map(|(component, &code)| self.step * f32::from(code) + (self.low - component))
     }
 }
-
-/// Fewer codes than a register has, and zeros.
-#[inline(always)]
-pub(super) fn padded<const WIDTH: usize>(codes: &[u8]) -> [u8; WIDTH] {
-    let mut padded = [0; WIDTH];
-    padded[..codes.len()].copy_from_slice(codes);
-    padded
-}

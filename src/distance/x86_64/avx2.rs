@@ -6,7 +6,7 @@ pub(super) mod vectors {
     use std::arch::x86_64::*;
 
     use crate::distance::byte_scan;
-    use crate::distance::coded::{self, Coded};
+    use crate::distance::coded::Coded;
     use crate::distance::lanewise::{self, LEVELS, Quantised};
     use crate::distance::scan::{Block, CHUNK_BYTES, LANES, ScanTable, WIDEN_CHUNKS};
     use crate::distance::{Bound, portable};
@@ -188,7 +188,7 @@ pub(super) mod vectors {
         if !a_tail.is_empty() {
             let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
             let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(a_tail.len() as i32), lanes);
-            let last = term(load_tail(a_tail), load_codes(&coded::padded(b_tail)), _mm256_setzero_ps());
+            let last = term(load_tail(a_tail), load_codes(&super::super::padded(b_tail)), _mm256_setzero_ps());
             sums[STEP - 1] = _mm256_add_ps(sums[STEP - 1], _mm256_and_ps(_mm256_castsi256_ps(mask), last));
         }
         add_lanes(sums)

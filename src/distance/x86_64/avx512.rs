@@ -7,7 +7,7 @@ pub(super) mod vectors {
 
     use crate::distance::Bound;
     use crate::distance::byte_scan;
-    use crate::distance::coded::{self, Coded};
+    use crate::distance::coded::Coded;
     use crate::distance::lanewise::{self, LEVELS, Quantised};
     use crate::distance::scan::{Block, CHUNK_BYTES, LANES, ScanTable, WIDEN_CHUNKS};
 
@@ -157,7 +157,7 @@ pub(super) mod vectors {
         }
         if !a_tail.is_empty() {
             let mask = (1u16 << a_tail.len()) - 1;
-            let last = term(load_tail(a_tail), load_codes(&coded::padded(b_tail)), _mm512_setzero_ps());
+            let last = term(load_tail(a_tail), load_codes(&super::super::padded(b_tail)), _mm512_setzero_ps());
             sums[STEP - 1] = _mm512_mask_add_ps(sums[STEP - 1], mask, sums[STEP - 1], last);
         }
         add_lanes(sums)

@@ -47,6 +47,14 @@ pub(super) fn prefetch(bytes: &[u8]) {
     }
 }
 
+/// Fewer codes than a register has, and zeros.
+#[inline(always)]
+fn padded<const WIDTH: usize>(codes: &[u8]) -> [u8; WIDTH] {
+    let mut padded = [0; WIDTH];
+    padded[..codes.len()].copy_from_slice(codes);
+    padded
+}
+
 /// Defines a set of kernels from the functions of the same names in the module `vectors`, which need the features that
 /// the set's door in this module detects.
 macro_rules! kernel_set {
