@@ -17,6 +17,7 @@ mod faults;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod hostile;
 mod meta;
+mod own_tables;
 mod pack;
 mod read;
 mod row;
@@ -140,8 +141,9 @@ impl Database {
 
     /// Opens a file that was created before.
     pub(crate) fn open(path: &Path, cache_bytes: usize) -> Result<Database> {
+        let backend = contained(path, "open", || Backend::open(path, true))?;
+        own_tables::check(path, &backend)?;
         let database = contained(path, "open", || {
-            let backend = Backend::open(path, true)?;
             let redb = builder(cache_bytes).create_with_backend(backend.clone())?;
             Ok::<_, redb::DatabaseError>(Database::over(path, Engine::Writable(redb), backend))
         })?;

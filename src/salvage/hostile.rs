@@ -134,4 +134,30 @@ mod tests {
             assert!(target.run(&script) > 0);
         }
     }
+
+    /// The same lists, as a store meets them that is opened and written to: the process ended in a commit.
+    #[test]
+    fn a_store_with_a_damaged_list_of_freed_pages_is_refused() {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let target = Target::new(dir.path()).unwrap();
+        let path = target.directory.join("damaged");
+        let mut refused = 0;
+        for script in crate::hostile::scripts(9, 1080).skip(900) {
+            let _ = std::fs::remove_dir_all(&path);
+            std::fs::create_dir_all(segments_dir(&path)).unwrap();
+            let mut rows = target.rows.1.clone();
+            edit(&mut rows, script.get(1..).unwrap_or(&[]), &target.places);
+            std::fs::write(path.join(&target.rows.0), &rows).unwrap();
+            std::fs::write(path.join(&target.segment.0), &target.segment.1).unwrap();
+            match Store::open_with(&path, Options::new().maintenance(Maintenance::Manual).threads(1)) {
+                Ok(store) => drop(store.insert(5, [1.0, 2.0, 3.0]).and_then(|()| store.compact())),
+                Err(error) if error.to_string().contains("own tables") => {
+                    assert!(error.is_corruption() && error.to_string().contains("understory salvage"), "{error}");
+                    refused += 1;
+                }
+                Err(_) => {}
+            }
+        }
+        assert!(refused > 0);
+    }
 }
