@@ -77,8 +77,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Opened> {
     check_match(&store, options)?;
     let view = load(path, rows, store, None, &mut report).map_err(|error| name_salvage(path, error))?;
     sweep::sweep(path, &view, &mut |entry| {
-        fs::remove(&entry)?;
-        report.swept_files.push(entry);
+        sweep_file(&entry, &mut report);
         Ok(())
     })?;
     Ok(Opened { lock: Some(lock), database, view, report })
@@ -181,8 +180,7 @@ fn open_rows(path: &Path, options: &Options, report: &mut OpenReport) -> Result<
     for entry in &entries {
         let is_temporary = entry.extension().is_some_and(|extension| extension == "tmp");
         if is_temporary || generation(entry).is_some_and(|number| Some(number) < newest) {
-            fs::remove(entry)?;
-            report.swept_files.push(entry.clone());
+            sweep_file(entry, report);
         }
     }
     if let Some(newest) = newest {
@@ -206,6 +204,14 @@ fn open_rows(path: &Path, options: &Options, report: &mut OpenReport) -> Result<
     // From its first row on, a store must not vanish with its directory.
     fs::sync_parent(path)?;
     Database::create(&row_file(path, 0), &store, options.cache_bytes)
+}
+
+/// Removes a file that nothing refers to. One that cannot be removed, as where another program holds it and the system lets it,
+/// harms nothing: a later job or opening tries again.
+fn sweep_file(path: &Path, report: &mut OpenReport) {
+    if fs::remove(path).is_ok() {
+        report.swept_files.push(path.to_owned());
+    }
 }
 
 fn check_match(store: &StoreRow, options: &Options) -> Result<()> {

@@ -183,6 +183,22 @@ fn a_damaged_row_file() {
     }
 }
 
+/// Other programs may hold a file, and Windows removes none that is held; here a directory has the name of a leftover.
+#[test]
+fn a_leftover_that_cannot_be_removed_is_no_reason_not_to_open() {
+    let (dir, store, _) = three_items(Metric::Cosine);
+    store.flush().unwrap();
+    drop(store);
+    let leftovers = ["store-0000000000.redb.tmp", "segments/0000000000000009-0123456789abcdef.seg"];
+    leftovers.iter().for_each(|name| std::fs::create_dir(dir.store().join(name)).unwrap());
+    let store = Store::open(dir.store()).expect("nothing refers to what is left");
+    assert_eq!(store.open_report().swept_files, [] as [std::path::PathBuf; 0]);
+    assert_eq!(store.len().unwrap(), 3);
+    store.compact().unwrap();
+    store.close().unwrap();
+    leftovers.iter().for_each(|name| std::fs::remove_dir(dir.store().join(name)).unwrap());
+}
+
 #[test]
 fn a_store_whose_row_file_is_gone() {
     let (dir, store, _) = three_items(Metric::Cosine);
