@@ -21,7 +21,7 @@ use crate::fs::{self, DirLock};
 use crate::metadata::{Metadata, codec};
 use crate::options::{Maintenance, Options};
 use crate::store::{Batch, Store};
-use crate::types::Metric;
+use crate::types::{Id, Metric};
 use crate::vector;
 
 /// Items and bytes of one batch of the new store.
@@ -62,15 +62,27 @@ pub fn salvage(path: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Salva
     }
     let _lock = DirLock::share(path)?;
     let sources = Sources::read(path)?;
-    let mut report = SalvageReport { problems: sources.problems(), ..SalvageReport::default() };
-    let chosen = sources.choose(&mut report);
-    report.metric_is_known = sources.metric().is_some();
     // Any finite vector has a euclidean distance.
-    report.metric = sources.metric().unwrap_or(Metric::Euclidean);
-    let options = Options::new().metric(report.metric).maintenance(Maintenance::Manual);
-    let store = Store::open_with(target, options)?;
+    let metric = sources.metric().unwrap_or(Metric::Euclidean);
+    let store = Store::open_with(target, Options::new().metric(metric).maintenance(Maintenance::Manual))?;
     let mut batch = Filling { store: &store, batch: Batch::new(), items: 0, bytes: 0 };
-    for (id, version) in chosen {
+    let report = each_intact(&sources, metric, &mut |id, vector, metadata| batch.push(id, vector, metadata))?;
+    batch.write()?;
+    store.flush()?;
+    store.close()?;
+    Ok(report)
+}
+
+/// Hands every item that is intact to `put`, in the version that is to be taken.
+fn each_intact(
+    sources: &Sources,
+    metric: Metric,
+    put: &mut dyn FnMut(Id, Vec<f32>, Metadata) -> Result<()>,
+) -> Result<SalvageReport> {
+    let metric_is_known = sources.metric().is_some();
+    let mut report =
+        SalvageReport { problems: sources.problems(), metric, metric_is_known, ..SalvageReport::default() };
+    for (id, version) in sources.choose(&mut report) {
         let Some(item) = sources.load(&id, &version) else { continue };
         let dimension = sources.dimension();
         if vector::validate(&item.vector, dimension, report.metric).is_err() {
@@ -80,11 +92,8 @@ pub fn salvage(path: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Salva
         let metadata = item.metadata.as_deref().map(codec::decode);
         report.rounded += u64::from(item.is_rounded);
         report.count(&version, item.origin, matches!(metadata, Some(Ok(_))));
-        batch.push(id, item.vector, metadata.and_then(std::result::Result::ok).unwrap_or_default())?;
+        put(id, item.vector, metadata.and_then(std::result::Result::ok).unwrap_or_default())?;
     }
-    batch.write()?;
-    store.flush()?;
-    store.close()?;
     Ok(report)
 }
 
@@ -97,7 +106,7 @@ struct Filling<'s> {
 }
 
 impl Filling<'_> {
-    fn push(&mut self, id: crate::types::Id, vector: Vec<f32>, metadata: Metadata) -> Result<()> {
+    fn push(&mut self, id: Id, vector: Vec<f32>, metadata: Metadata) -> Result<()> {
         self.items += 1;
         self.bytes += size_of_val(&*vector);
         if metadata.is_empty() {
