@@ -42,7 +42,8 @@ pub(crate) fn sync_path(path: &Path) -> Result<()> {
     sync_file(&file, path)
 }
 
-/// Makes creations, renames and removals in a directory durable. Windows has no such call and needs none.
+/// Makes creations, renames and removals in a directory durable. On Windows the standard library has no such call; names
+/// rest on the log of the file system there.
 pub(crate) fn sync_dir(path: &Path) -> Result<()> {
     if cfg!(windows) {
         return Ok(());
