@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::code::Codes;
 use super::disk::Growing;
 use super::layout::{Layout, NodeMut, Nodes};
 use super::open::whole_nodes;
@@ -12,6 +13,9 @@ use crate::fs::Map;
 /// Once a subset of items is no larger than this, its nodes are copied side by side: every further level then reads
 /// them from the cache instead of gathering them from memory again.
 const GATHER_BYTES: usize = 1 << 20;
+
+/// Items ahead whose nodes are asked for while others are copied.
+const GATHER_AHEAD: usize = 4;
 
 /// How many trees to grow, on how many threads, from which seed.
 #[derive(Clone, Copy)]
@@ -50,13 +54,14 @@ impl Tree {
 pub(super) fn in_memory(
     layout: &Layout,
     nodes: &mut Vec<u32>,
+    codes: Option<&Codes>,
     plan: Plan,
     note: &dyn Fn(usize, usize),
 ) -> Result<Vec<u32>> {
     let item_count = nodes.len() / layout.node;
     let mut trees = Vec::new();
     let mut place = Placement::new(layout, item_count);
-    grow(Nodes::new(layout, nodes), plan, |number, mut tree| {
+    grow(Nodes::new(layout, nodes), codes, plan, |number, mut tree| {
         place.tree(&mut tree)?;
         note(number, tree.words.len() / layout.node);
         trees.push(tree);
@@ -75,6 +80,7 @@ pub(super) fn in_file(
     layout: &Layout,
     item_count: usize,
     file: &mut Growing,
+    codes: Option<&Codes>,
     plan: Plan,
     note: &dyn Fn(usize, usize),
 ) -> Result<Vec<u32>> {
@@ -82,7 +88,7 @@ pub(super) fn in_file(
     let words = map.as_ref().map_or(Ok(&[][..]), |map| whole_nodes(layout, map, file.path()))?;
     let items = Nodes::new(layout, words.get(..item_count * layout.node).unwrap_or(words));
     let mut place = Placement::new(layout, item_count);
-    grow(items, plan, |number, mut tree| {
+    grow(items, codes, plan, |number, mut tree| {
         let start = place.next;
         place.tree(&mut tree)?;
         note(number, tree.words.len() / layout.node);
@@ -126,7 +132,12 @@ impl<'a> Placement<'a> {
 }
 
 /// Grows trees over the items and hands them over in order.
-fn grow(items: Nodes<'_>, plan: Plan, mut hand_over: impl FnMut(usize, Tree) -> Result<()>) -> Result<()> {
+fn grow(
+    items: Nodes<'_>,
+    codes: Option<&Codes>,
+    plan: Plan,
+    mut hand_over: impl FnMut(usize, Tree) -> Result<()>,
+) -> Result<()> {
     let present: Vec<u32> =
         (0..items.len() as u32).filter(|&item| items.at(item as usize).descendants() != 0).collect();
     let pool = match plan.threads {
@@ -138,7 +149,14 @@ fn grow(items: Nodes<'_>, plan: Plan, mut hand_over: impl FnMut(usize, Tree) -> 
                 .map_err(|error| Error::Maintenance { cause: error.to_string() })?,
         ),
     };
-    let one = |number: usize| TreeBuilder::new(items, plan.seed, number as u64).build(present.clone());
+    if let Some(codes) = codes {
+        let make = |&item: &u32| codes.add(item, items.at(item as usize));
+        match &pool {
+            None => present.iter().for_each(make),
+            Some(pool) => pool.install(|| present.par_iter().for_each(make)),
+        }
+    }
+    let one = |number: usize| TreeBuilder::new(items, codes, plan.seed, number as u64).build(present.clone());
     let (mut grown, mut nodes) = (0, 0);
     loop {
         let wanted = match plan.trees {
@@ -166,10 +184,11 @@ fn grow(items: Nodes<'_>, plan: Plan, mut hand_over: impl FnMut(usize, Tree) -> 
     }
 }
 
-/// The items of a subset: all items, or copies of some with their ids.
+/// The items of a subset: all items, with their codes if there are any, or copies of some with their ids.
 #[derive(Clone, Copy)]
 struct Subset<'a> {
     nodes: Nodes<'a>,
+    codes: Option<&'a Codes>,
     ids: Option<&'a [u32]>,
 }
 
@@ -181,6 +200,7 @@ impl Subset<'_> {
 
 struct TreeBuilder<'a> {
     items: Nodes<'a>,
+    codes: Option<&'a Codes>,
     layout: &'a Layout,
     splitter: Splitter<'a>,
     words: Vec<u32>,
@@ -190,14 +210,14 @@ struct TreeBuilder<'a> {
 }
 
 impl<'a> TreeBuilder<'a> {
-    fn new(items: Nodes<'a>, seed: u64, tree: u64) -> TreeBuilder<'a> {
+    fn new(items: Nodes<'a>, codes: Option<&'a Codes>, seed: u64, tree: u64) -> TreeBuilder<'a> {
         let layout = items.layout;
         let splitter = Splitter::new(layout, seed, tree);
-        TreeBuilder { items, layout, splitter, words: Vec::new(), second: Vec::new(), copies: Vec::new() }
+        TreeBuilder { items, codes, layout, splitter, words: Vec::new(), second: Vec::new(), copies: Vec::new() }
     }
 
     fn build(mut self, mut present: Vec<u32>) -> Tree {
-        let all = Subset { nodes: self.items, ids: None };
+        let all = Subset { nodes: self.items, codes: self.codes, ids: None };
         self.subtree(all, &mut present, true);
         Tree { words: self.words }
     }
@@ -217,7 +237,7 @@ impl<'a> TreeBuilder<'a> {
             return self.gathered(positions, root);
         }
         let mut plane = vec![0; self.layout.node];
-        let sides = self.splitter.split(subset.nodes, positions, &mut plane);
+        let sides = self.splitter.split(subset.nodes, subset.codes, positions, &mut plane);
         let left = separate(positions, sides, &mut self.second);
         let (first, second) = positions.split_at_mut(left);
         // The smaller side first, as Annoy does.
@@ -239,11 +259,14 @@ impl<'a> TreeBuilder<'a> {
     fn gathered(&mut self, ids: &[u32], root: bool) -> u32 {
         let mut copies = std::mem::take(&mut self.copies);
         copies.clear();
-        for &id in ids {
+        for (at, &id) in ids.iter().enumerate() {
+            if let Some(&next) = ids.get(at + GATHER_AHEAD) {
+                crate::distance::prefetch(self.items.bytes(next));
+            }
             copies.extend_from_slice(self.items.at(id as usize).words());
         }
         let mut positions: Vec<u32> = (0..ids.len() as u32).collect();
-        let subset = Subset { nodes: Nodes::new(self.layout, &copies), ids: Some(ids) };
+        let subset = Subset { nodes: Nodes::new(self.layout, &copies), codes: None, ids: Some(ids) };
         let top = self.subtree(subset, &mut positions, root);
         self.copies = copies;
         top
@@ -261,17 +284,16 @@ impl<'a> TreeBuilder<'a> {
 
 /// Moves the positions of the first side to the front, each side in the order it had; returns where the other begins.
 fn separate(positions: &mut [u32], sides: &[bool], second: &mut Vec<u32>) -> usize {
-    second.clear();
-    let mut left = 0;
+    second.resize(positions.len(), 0);
+    let (mut left, mut right) = (0, 0);
     for at in 0..positions.len() {
+        // Both are written, and one of them counts: which one cannot be guessed.
         let position = positions[at];
-        if sides[at] {
-            second.push(position);
-        } else {
-            positions[left] = position;
-            left += 1;
-        }
+        positions[left] = position;
+        second[right] = position;
+        left += usize::from(!sides[at]);
+        right += usize::from(sides[at]);
     }
-    positions[left..].copy_from_slice(second);
+    positions[left..].copy_from_slice(&second[..right]);
     left
 }

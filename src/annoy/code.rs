@@ -1,8 +1,9 @@
-//! Codes of items: a byte a component, which searches read in place of the vectors, a quarter of the bytes.
+//! Codes of items: a byte a component, which searches and builds read in place of the vectors, a quarter of the bytes.
 //!
-//! A code is made when its item is first measured, from the vector that was read anyway, and kept in memory. It gives
-//! a bound that the item's raw distance is never below, roundings included; so a search that measures whatever the
-//! bound cannot exclude finds the same items at the same distances as one without codes.
+//! A code gives a bound that the item's raw distance is never below, roundings included; so a search that measures
+//! whatever the bound cannot exclude finds the same items at the same distances as one without codes. It also tells on
+//! which side of a plane the item is, unless it is too close to the plane; so a build that measures those that are too
+//! close grows the same trees as one without codes.
 
 use super::Metric;
 use super::layout::{Layout, Node};
@@ -43,6 +44,18 @@ pub(super) struct CodeProbe<'a> {
     inverse_norm: f64,
 }
 
+/// A plane that codes are asked for their side of.
+pub(super) struct CodePlane<'a> {
+    components: &'a [f32],
+    sum: f64,
+    /// What is added to the product with an item to make its margin.
+    addend: f64,
+    /// How far from the product with the vector that with its code may be, over the code's error.
+    reach: f64,
+    /// The rounding of the addition.
+    slack: f64,
+}
+
 impl Codes {
     /// `None` where codes gain nothing, or the system has no addresses for them.
     pub(super) fn new(layout: &Layout, item_count: usize) -> Option<Codes> {
@@ -81,6 +94,11 @@ impl Codes {
         self.slots.get(item as usize)
     }
 
+    /// The bytes of an item's code, made or not, to ask for: none if there is no such item.
+    pub(super) fn bytes(&self, item: u32) -> &[u8] {
+        self.slots.get(item as usize).unwrap_or_default()
+    }
+
     /// What the raw distance of a code's item is at least.
     pub(super) fn bound(&self, probe: &CodeProbe<'_>, slot: &[u8]) -> f32 {
         let (header, codes) = slot.split_at(HEADER);
@@ -104,6 +122,42 @@ impl Codes {
             }
         };
         (bound - bound.abs() * EPSILON) as f32
+    }
+
+    /// `None` if the plane is none, or so strange that no code could tell a side.
+    pub(super) fn plane<'a>(&self, plane: Node<'a>) -> Option<CodePlane<'a>> {
+        let components = plane.components();
+        let squared = self.measure.squared_norm(plane.vector());
+        let addend = f64::from(self.measure.addend(plane));
+        let reach = match self.metric {
+            // The errors are sums of magnitudes.
+            Metric::Manhattan => {
+                f64::from(components.iter().fold(0.0f32, |most, component| most.max(component.abs())))
+            }
+            _ => f64::from(squared).sqrt() * (1.0 + self.rounding),
+        };
+        (SANE.contains(&squared) && addend.is_finite()).then(|| CodePlane {
+            components,
+            sum: components.iter().map(|&component| f64::from(component)).sum(),
+            addend,
+            reach,
+            slack: addend.abs() * EPSILON * EPSILON,
+        })
+    }
+
+    /// Whether the margin of a code's item from a plane is above zero; `None` if it is too close to tell.
+    pub(super) fn side(&self, plane: &CodePlane<'_>, slot: &[u8]) -> Option<bool> {
+        let (header, codes) = slot.split_at(HEADER);
+        let [low, step, error, inverse_norm]: [f32; HEADER / 4] = bytemuck::pod_read_unaligned(header);
+        let product = self.measure.kernels().dot_codes(plane.components, &codes[..self.dimension]);
+        let margin = f64::from(low) * plane.sum + f64::from(step) * f64::from(product) + plane.addend;
+        let (margin, slack) = match self.metric {
+            // The errors are those of normalised vectors.
+            Metric::Angular => (margin * f64::from(inverse_norm), 0.0),
+            _ => (margin, plane.slack),
+        };
+        let error = plane.reach * f64::from(error) + slack;
+        (margin.abs() > error).then_some(margin > 0.0)
     }
 
     /// Makes the code of an item, unless it was made.

@@ -159,9 +159,10 @@ impl AnnoyIndex {
                 eprintln!("annoy: tree {number} has {nodes} nodes");
             }
         };
+        let codes = Codes::new(&self.layout, self.item_count);
         match std::mem::replace(&mut self.storage, Storage::Memory(Vec::new())) {
             Storage::Growing(mut file) => {
-                let opened = build::in_file(&self.layout, self.item_count, &mut file, plan, &note)
+                let opened = build::in_file(&self.layout, self.item_count, &mut file, codes.as_ref(), plan, &note)
                     .and_then(|roots| Ok((roots, Map::open(file.path())?)));
                 match opened {
                     Ok((roots, map)) => {
@@ -176,7 +177,7 @@ impl AnnoyIndex {
                 }
             }
             Storage::Memory(mut nodes) => {
-                let grown = build::in_memory(&self.layout, &mut nodes, plan, &note);
+                let grown = build::in_memory(&self.layout, &mut nodes, codes.as_ref(), plan, &note);
                 self.storage = Storage::Memory(nodes);
                 self.roots = grown?;
             }

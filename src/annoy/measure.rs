@@ -83,11 +83,15 @@ impl Measure {
 
     /// On which side of a plane a vector lies, and how far from it. Not for hamming.
     pub(super) fn margin(&self, plane: Node<'_>, vector: &[u32]) -> f32 {
-        let product = self.kernels.dot(plane.components(), bytemuck::cast_slice(vector));
+        self.kernels.dot(plane.components(), bytemuck::cast_slice(vector)) + self.addend(plane)
+    }
+
+    /// What a margin is more than the product with the plane.
+    pub(super) fn addend(&self, plane: Node<'_>) -> f32 {
         match self.metric {
-            Metric::Euclidean | Metric::Manhattan => plane.offset() + product,
-            Metric::Dot if self.adds_factor => product + plane.dot_factor() * plane.dot_factor(),
-            _ => product,
+            Metric::Euclidean | Metric::Manhattan => plane.offset(),
+            Metric::Dot if self.adds_factor => plane.dot_factor() * plane.dot_factor(),
+            _ => 0.0,
         }
     }
 }

@@ -4,6 +4,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 
 use super::Metric;
+use super::code::{CodePlane, Codes};
 use super::layout::{Layout, Node, NodeMut, Nodes};
 use super::measure::{Measure, angular, has_bit};
 
@@ -19,6 +20,8 @@ const GOOD_SHARE: f64 = 0.95;
 const POOR_SHARE: f64 = 0.99;
 /// Items ahead whose vectors are asked for: their order is known, and the processor cannot guess it.
 const AHEAD: usize = 3;
+/// Items ahead whose codes are asked for, which are smaller.
+const CODES_AHEAD: usize = 8;
 
 /// Draws planes for one tree. The outcome depends on items and seed alone.
 pub(super) struct Splitter<'a> {
@@ -27,21 +30,38 @@ pub(super) struct Splitter<'a> {
     generator: Xoshiro256PlusPlus,
     /// Which side each item of the last split is on.
     sides: Vec<bool>,
+    /// Reused: items whose codes do not tell their side, and where they are among the items of the split.
+    unclear: Vec<u32>,
+    places: Vec<u32>,
 }
 
 impl<'a> Splitter<'a> {
     pub(super) fn new(layout: &'a Layout, seed: u64, tree: u64) -> Splitter<'a> {
         let seed = seed ^ tree.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let generator = Xoshiro256PlusPlus::seed_from_u64(seed);
-        Splitter { layout, measure: Measure::new(layout), generator, sides: Vec::new() }
+        Splitter {
+            layout,
+            measure: Measure::new(layout),
+            generator,
+            sides: Vec::new(),
+            unclear: Vec::new(),
+            places: Vec::new(),
+        }
     }
 
-    /// Writes a plane between items (two or more) and returns each item's side of it. Both sides have an item.
-    pub(super) fn split(&mut self, nodes: Nodes<'_>, items: &[u32], plane: &mut [u32]) -> &[bool] {
+    /// Writes a plane between items (two or more) and returns each item's side of it. Both sides have an item. Codes,
+    /// which are those of the nodes, spare reading most vectors and change nothing.
+    pub(super) fn split(
+        &mut self,
+        nodes: Nodes<'_>,
+        codes: Option<&Codes>,
+        items: &[u32],
+        plane: &mut [u32],
+    ) -> &[bool] {
         for _ in 0..ATTEMPTS {
             plane.fill(0);
             self.draw_plane(nodes, items, plane);
-            self.take_sides(nodes, items, plane);
+            self.take_sides(nodes, codes, items, plane);
             if self.larger_share() < GOOD_SHARE {
                 return &self.sides;
             }
@@ -60,22 +80,60 @@ impl<'a> Splitter<'a> {
         right.max(self.sides.len() - right) as f64 / self.sides.len() as f64
     }
 
-    fn take_sides(&mut self, nodes: Nodes<'_>, items: &[u32], plane: &[u32]) {
+    fn take_sides(&mut self, nodes: Nodes<'_>, codes: Option<&Codes>, items: &[u32], plane: &[u32]) {
         let plane = Node::new(self.layout, plane);
         self.sides.clear();
+        self.sides.resize(items.len(), false);
+        if let Some(codes) = codes
+            && let Some(coded) = codes.plane(plane)
+        {
+            return self.take_sides_by_codes(nodes, (codes, &coded), items, plane);
+        }
         for (at, &item) in items.iter().enumerate() {
             prefetch(nodes, items, at + AHEAD);
-            let vector = nodes.at(item as usize).vector();
-            let side = match self.layout.metric {
-                Metric::Hamming => plane.bit().is_some_and(|bit| has_bit(vector, bit)),
-                _ => match self.measure.margin(plane, vector) {
-                    margin if margin > 0.0 => true,
-                    margin if margin < 0.0 => false,
-                    _ => self.generator.next_u64() >> 63 == 1,
-                },
-            };
-            self.sides.push(side);
+            self.sides[at] = self.side(plane, nodes.at(item as usize));
         }
+    }
+
+    /// Measures those items alone whose codes do not tell.
+    fn take_sides_by_codes(
+        &mut self,
+        nodes: Nodes<'_>,
+        (codes, coded): (&Codes, &CodePlane<'_>),
+        items: &[u32],
+        plane: Node<'_>,
+    ) {
+        let (mut unclear, mut places) = (std::mem::take(&mut self.unclear), std::mem::take(&mut self.places));
+        for (at, (&item, side)) in items.iter().zip(&mut self.sides).enumerate() {
+            if let Some(&next) = items.get(at + CODES_AHEAD) {
+                crate::distance::prefetch(codes.bytes(next));
+            }
+            match codes.get(item).and_then(|code| codes.side(coded, code)) {
+                Some(known) => *side = known,
+                None => {
+                    unclear.push(item);
+                    places.push(at as u32);
+                }
+            }
+        }
+        for (at, (&item, &place)) in unclear.iter().zip(&places).enumerate() {
+            prefetch(nodes, &unclear, at + AHEAD);
+            self.sides[place as usize] = self.side(plane, nodes.at(item as usize));
+        }
+        unclear.clear();
+        places.clear();
+        (self.unclear, self.places) = (unclear, places);
+    }
+
+    /// Whether an item's margin is above zero, by chance if it is zero. Sides cannot be guessed, so nothing branches on
+    /// which one it is.
+    fn side(&mut self, plane: Node<'_>, item: Node<'_>) -> bool {
+        let vector = item.vector();
+        if self.layout.metric == Metric::Hamming {
+            return plane.bit().is_some_and(|bit| has_bit(vector, bit));
+        }
+        let margin = self.measure.margin(plane, vector);
+        if margin == 0.0 || margin.is_nan() { self.generator.next_u64() >> 63 == 1 } else { margin > 0.0 }
     }
 
     fn draw_plane(&mut self, nodes: Nodes<'_>, items: &[u32], plane: &mut [u32]) {
@@ -108,11 +166,9 @@ impl<'a> Splitter<'a> {
                 continue;
             }
             let products = [0, 1].map(|side| self.measure.kernels().dot(&means[side].sum, item.components()));
-            let [first, second] = [0, 1].map(|side| means[side].distance(products[side], squared, dot));
-            if first < second {
-                means[0].absorb(item.components(), squared, products[0]);
-            } else if second < first {
-                means[1].absorb(item.components(), squared, products[1]);
+            let distances = [0, 1].map(|side| means[side].distance(products[side], squared, dot));
+            if let Some(side) = nearer(distances) {
+                means[side].absorb(item.components(), squared, products[side]);
             }
         }
         let [first, second] = means;
@@ -146,11 +202,7 @@ impl<'a> Splitter<'a> {
                 };
                 counts[side] * distance
             });
-            let side = match distances {
-                [first, second] if first < second => 0,
-                [first, second] if second < first => 1,
-                _ => continue,
-            };
+            let Some(side) = nearer(distances) else { continue };
             counts[side] += 1.0;
             let share = 1.0 / counts[side];
             for (mean, component) in means[side].iter_mut().zip(item) {
@@ -197,6 +249,11 @@ impl<'a> Splitter<'a> {
     fn below(&mut self, end: usize) -> usize {
         ((u128::from(self.generator.next_u64()) * end as u128) >> 64) as usize
     }
+}
+
+/// Which of two means is nearer, if either is. Nothing branches on which one, for it cannot be guessed.
+fn nearer([first, second]: [f32; 2]) -> Option<usize> {
+    (first < second || second < first).then_some(usize::from(second < first))
 }
 
 /// Asks for the node of an item that is looked at soon.

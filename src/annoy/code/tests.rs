@@ -69,6 +69,64 @@ fn no_bound_is_above_the_distance_and_none_is_far_below() {
     assert!(excluded > METRICS.len() * DIMENSIONS.len() * 49 / 2, "only {excluded} bounds are of use");
 }
 
+/// A plane as builds make them: of a normal and, where the metric has one, an addend that puts it near an item.
+fn plane(layout: &Layout, measure: &Measure, normal: &[f32], near: Node<'_>) -> Vec<u32> {
+    let mut words = vec![0; layout.node];
+    let mut node = NodeMut { layout, words: &mut words };
+    node.components().copy_from_slice(normal);
+    let product = measure.margin(Node::new(layout, node.words), near.vector());
+    match layout.metric {
+        Metric::Euclidean | Metric::Manhattan => node.set_offset(-product),
+        Metric::Dot => node.set_dot_factor(product.min(0.0).abs().sqrt()),
+        _ => {}
+    }
+    words
+}
+
+#[test]
+fn sides_that_codes_tell_are_those_of_the_vectors_and_most_are_told() {
+    let mut generator = StdRng::seed_from_u64(33);
+    let (mut told, mut asked) = (0, 0);
+    for (metric, dimension) in METRICS.into_iter().flat_map(|metric| DIMENSIONS.map(|dimension| (metric, dimension)))
+    {
+        let layout = Layout::new(dimension, metric, Format::Release).unwrap();
+        let measure = Measure::new(&layout);
+        for (kind, other) in (0..7).flat_map(|kind| (0..7).map(move |other| (kind, other))) {
+            let size = [1.0, 1e-6, 1e4][generator.random_range(0..3)];
+            let near = item(&layout, &vector(&mut generator, dimension, kind, size));
+            let normal = vector(&mut generator, dimension, other, 1.0);
+            let plane = plane(&layout, &measure, &normal, Node::new(&layout, &near));
+            let plane = Node::new(&layout, &plane);
+            let codes = Codes::of_any(&layout, 2).expect("codes for this dimension");
+            let far = item(&layout, &vector(&mut generator, dimension, kind, size));
+            for (at, words) in [&near, &far].into_iter().enumerate() {
+                let node = Node::new(&layout, words);
+                codes.add(at as u32, node);
+                let (Some(coded), Some(code)) = (codes.plane(plane), codes.get(at as u32)) else { continue };
+                let (side, margin) = (codes.side(&coded, code), measure.margin(plane, node.vector()));
+                let what = format!("{metric} {dimension} kinds {kind} {other} of size {size}: {side:?} of {margin}");
+                assert!(side.is_none_or(|side| if side { margin > 0.0 } else { margin < 0.0 }), "{what}");
+                asked += 1;
+                told += usize::from(side.is_some());
+            }
+        }
+    }
+    assert!(told > asked / 3, "codes tell {told} of {asked} sides");
+}
+
+#[test]
+fn planes_that_are_none_tell_no_side() {
+    let layout = Layout::new(64, Metric::Euclidean, Format::Release).unwrap();
+    let codes = Codes::of_any(&layout, 1).expect("codes");
+    for (normal, offset) in [(0.0, 0.0), (f32::NAN, 0.0), (1e30, 0.0), (1.0, f32::NAN)] {
+        let mut words = vec![0; layout.node];
+        let mut node = NodeMut { layout: &layout, words: &mut words };
+        node.components().fill(normal);
+        node.set_offset(offset);
+        assert!(codes.plane(Node::new(&layout, &words)).is_none(), "{normal} {offset}");
+    }
+}
+
 #[test]
 fn vectors_that_cannot_be_bounded_get_no_code() {
     let mut generator = StdRng::seed_from_u64(32);
