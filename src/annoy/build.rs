@@ -10,8 +10,9 @@ use super::split::Splitter;
 use crate::error::{Error, Result};
 use crate::fs::Map;
 
-/// Once a subset of items is no larger than this, its nodes are copied side by side: every further level then reads
-/// them from the cache instead of gathering them from memory again.
+/// Once a subset of items is no larger than this and there are no codes, its nodes are copied side by side: every
+/// further level then reads them from the cache instead of gathering them from memory again. Of codes so many more fit
+/// the cache that copying costs more than it saves.
 const GATHER_BYTES: usize = 1 << 20;
 
 /// Items ahead whose nodes are asked for while others are copied.
@@ -155,6 +156,7 @@ fn grow(
             None => present.iter().for_each(make),
             Some(pool) => pool.install(|| present.par_iter().for_each(make)),
         }
+        codes.wake();
     }
     let one = |number: usize| TreeBuilder::new(items, codes, plan.seed, number as u64).build(present.clone());
     let (mut grown, mut nodes) = (0, 0);
@@ -233,7 +235,7 @@ impl<'a> TreeBuilder<'a> {
             let ids = positions.iter().map(|&position| subset.id(position));
             return self.append(descendants, |node| node.set_bucket(ids));
         }
-        if subset.ids.is_none() && count * self.layout.node_bytes() <= GATHER_BYTES {
+        if subset.ids.is_none() && self.codes.is_none() && count * self.layout.node_bytes() <= GATHER_BYTES {
             return self.gathered(positions, root);
         }
         let mut plane = vec![0; self.layout.node];

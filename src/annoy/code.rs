@@ -5,16 +5,23 @@
 //! which side of a plane the item is, unless it is too close to the plane; so a build that measures those that are too
 //! close grows the same trees as one without codes.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::Metric;
-use super::layout::{Layout, Node};
+use super::layout::{Layout, Node, Nodes};
 use super::measure::{Measure, Probe};
 use crate::distance::Coded;
 use crate::fs::Slots;
 
 /// Bytes before the codes of a slot: the lowest component, the step, the error and the inverse of the norm.
 const HEADER: usize = 16;
-/// Slots begin with a cache line.
+/// What slots begin at a multiple of.
+const ALIGN: usize = 16;
+/// Cache lines are what the memory reads.
 const LINE: usize = 64;
+/// A code costs about as much as a look at its vector. After as many looks at each item, on average, all codes together
+/// cost a fraction of what searches have spent, and these are many enough to gain from them.
+const PATIENCE: usize = 4;
 /// Vectors of all items that are no more bytes than this stay in a cache as they are.
 const SMALL: usize = 1 << 21;
 /// Beyond as many components sums of float32 are too rough to bound anything.
@@ -24,9 +31,15 @@ const SANE: std::ops::RangeInclusive<f32> = 1e-15..=1e15;
 
 const EPSILON: f64 = f32::EPSILON as f64;
 
-/// The codes of an index, as far as they are made. They may be read and made by any number of threads at once.
+/// The codes of an index, as far as they are made: of all items by a build or a load, or of some at a time by searches,
+/// once these have measured so much that it pays. They may be read and made by any number of threads at once.
 pub(super) struct Codes {
     slots: Slots,
+    /// Items that searches still have to measure before codes are worth their while.
+    patience: AtomicUsize,
+    /// The first item that searches have made no code of yet.
+    next: AtomicUsize,
+    item_count: usize,
     measure: Measure,
     metric: Metric,
     dimension: usize,
@@ -65,13 +78,24 @@ impl Codes {
     /// The same for small indexes too.
     pub(super) fn of_any(layout: &Layout, item_count: usize) -> Option<Codes> {
         let dimension = layout.dimension;
-        let slot_bytes = (HEADER + dimension).next_multiple_of(LINE);
-        if layout.metric == Metric::Hamming || dimension > MAX_DIMENSION || 2 * slot_bytes > layout.node_bytes() {
+        let slot_bytes = (HEADER + dimension).next_multiple_of(ALIGN);
+        let read = slot_bytes.next_multiple_of(LINE);
+        if layout.metric == Metric::Hamming || dimension > MAX_DIMENSION || 2 * read > layout.node_bytes() {
             return None;
         }
         let slots = Slots::new(item_count, slot_bytes)?;
         let rounding = (dimension + 16) as f64 * EPSILON;
-        Some(Codes { slots, measure: Measure::new(layout), metric: layout.metric, dimension, rounding })
+        let patience = AtomicUsize::new(item_count.saturating_mul(PATIENCE));
+        Some(Codes {
+            slots,
+            patience,
+            next: AtomicUsize::new(0),
+            item_count,
+            measure: Measure::new(layout),
+            metric: layout.metric,
+            dimension,
+            rounding,
+        })
     }
 
     /// `None` if the vector is so long or so short that bounds would be wrong.
@@ -145,6 +169,15 @@ impl Codes {
         })
     }
 
+    /// Writes the components of a code and returns its error: of normalised vectors for angular and dot, a sum of
+    /// magnitudes for manhattan.
+    pub(super) fn decode(&self, slot: &[u8], components: &mut [f32]) -> f32 {
+        let (header, codes) = slot.split_at(HEADER);
+        let [low, step, error, inverse_norm]: [f32; HEADER / 4] = bytemuck::pod_read_unaligned(header);
+        self.measure.kernels().widen_bytes(&codes[..self.dimension], low, step, components);
+        if self.metric == Metric::Dot { error * inverse_norm } else { error }
+    }
+
     /// Whether the margin of a code's item from a plane is above zero; `None` if it is too close to tell.
     pub(super) fn side(&self, plane: &CodePlane<'_>, slot: &[u8]) -> Option<bool> {
         let (header, codes) = slot.split_at(HEADER);
@@ -158,6 +191,36 @@ impl Codes {
         };
         let error = plane.reach * f64::from(error) + slack;
         (margin.abs() > error).then_some(margin > 0.0)
+    }
+
+    /// Whether searches make and read codes.
+    pub(super) fn awake(&self) -> bool {
+        self.patience.load(Ordering::Relaxed) == 0
+    }
+
+    /// Notes that a search measured so many items. Where threads meet, some may be lost.
+    pub(super) fn spend(&self, measured: usize) {
+        let patience = self.patience.load(Ordering::Relaxed);
+        self.patience.store(patience.saturating_sub(measured), Ordering::Relaxed);
+    }
+
+    /// Makes searches use codes from now on.
+    pub(super) fn wake(&self) {
+        self.patience.store(0, Ordering::Relaxed);
+    }
+
+    /// Makes the codes of so many further items, in the order of their addresses: for half of what it costs to make
+    /// those of candidates, in no order.
+    pub(super) fn make(&self, nodes: Nodes<'_>, count: usize) {
+        if self.next.load(Ordering::Relaxed) >= self.item_count {
+            return;
+        }
+        let first = self.next.fetch_add(count, Ordering::Relaxed);
+        for item in first..first.saturating_add(count).min(self.item_count) {
+            if let Some(node) = nodes.get(item).filter(|node| node.descendants() == 1) {
+                self.add(item as u32, node);
+            }
+        }
     }
 
     /// Makes the code of an item, unless it was made.

@@ -34,7 +34,7 @@ pub struct AnnoyIndex {
     roots: Vec<u32>,
     seed: u64,
     verbose: bool,
-    /// Whether searches keep codes, and the codes of these items, once there was a search and if they are of use.
+    /// Whether codes are kept, and those of these items, once something asked for them and if they are of use.
     coded: bool,
     codes: OnceLock<Option<Codes>>,
     scratch: Mutex<Vec<Scratch>>,
@@ -183,6 +183,9 @@ impl AnnoyIndex {
             }
             mapped @ Storage::Mapped { .. } => self.storage = mapped,
         }
+        if self.coded {
+            self.codes = OnceLock::from(codes);
+        }
         Ok(())
     }
 
@@ -221,18 +224,29 @@ impl AnnoyIndex {
         self.expect_trees()?;
         let Some(nodes) = self.nodes()? else { return Err(no_trees()) };
         disk::replace(path, nodes.words())?;
-        self.load(path, prefault)
+        let item_count = self.item_count;
+        self.map(path, prefault)?;
+        // Codes are those of the same items.
+        if self.item_count != item_count {
+            self.codes = OnceLock::new();
+        }
+        if prefault { self.make_codes() } else { Ok(()) }
     }
 
-    /// Maps a file, whatever the index held before. `prefault` reads all of it first. Nothing else may change the
-    /// file's bytes while it is mapped; replacing it by another is harmless.
+    /// Maps a file, whatever the index held before. `prefault` reads all of it first and makes the codes of all items.
+    /// Nothing else may change the file's bytes while it is mapped; replacing it by another is harmless.
     ///
     /// # Errors
     ///
     /// If the file cannot be opened, or cannot be of this metric and number of components as far as the bytes tell.
     /// The index is unchanged then.
     pub fn load(&mut self, path: impl AsRef<Path>, prefault: bool) -> Result<()> {
-        let path = path.as_ref();
+        self.map(path.as_ref(), prefault)?;
+        self.codes = OnceLock::new();
+        if prefault { self.make_codes() } else { Ok(()) }
+    }
+
+    fn map(&mut self, path: &Path, prefault: bool) -> Result<()> {
         let map = Map::open(path)?;
         let words = open::whole_nodes(&self.layout, &map, path)?;
         if prefault {
@@ -246,9 +260,22 @@ impl AnnoyIndex {
         }
         self.item_count = contents.item_count;
         self.roots = contents.roots;
-        self.codes = OnceLock::new();
         self.storage = Storage::Mapped { map, path: path.to_owned(), lent: true };
         Ok(())
+    }
+
+    /// Makes the codes of all items, if they are of use.
+    fn make_codes(&self) -> Result<()> {
+        if let (Some(codes), Some(nodes)) = (self.codes(), self.nodes()?) {
+            codes.make(nodes, self.item_count);
+            codes.wake();
+        }
+        Ok(())
+    }
+
+    fn codes(&self) -> Option<&Codes> {
+        let codes = || self.codes.get_or_init(|| Codes::new(&self.layout, self.item_count)).as_ref();
+        if self.coded { codes() } else { None }
     }
 
     /// Lets go of the file or the memory: the index is as new.
@@ -334,12 +361,12 @@ impl AnnoyIndex {
         self.verbose = verbose;
     }
 
-    /// Whether searches keep a code of each item that they measure, a byte a component: true unless this says otherwise.
-    /// The next search reads the code in place of the vector, a quarter of the bytes, and measures exactly what the code
-    /// cannot exclude: answers and distances are the same, and come two to three times as fast from the second look at
-    /// an item on. Codes are this process's own memory, while the vectors of a mapped file are the system's to share and
-    /// to drop: at most a quarter of the items' vectors and 80 bytes an item, taken as items are measured. None are
-    /// kept under hamming, below about 32 components, or of items whose vectors take less than 2 MiB together.
+    /// Whether a code of each item is kept, a byte a component: true unless this says otherwise. Searches read it in place
+    /// of the vector, a quarter of the bytes, and measure exactly what it cannot exclude: answers and distances are the
+    /// same, two to three times as fast. Codes are made by a build, by a load that is asked to `prefault`, or by searches
+    /// once these have measured four times as many items as there are. They are this process's own memory, at most a
+    /// quarter of the vectors and 48 bytes an item; a build needs that much in any case, and frees it if codes are not
+    /// kept. There are none under hamming, below about 32 components, or of vectors that take less than 2 MiB together.
     pub fn candidate_codes(&mut self, keep: bool) {
         self.coded = keep;
         if !keep {
@@ -363,9 +390,7 @@ impl AnnoyIndex {
             Storage::Mapped { path, .. } => path.as_path(),
             _ => Path::new("the index in memory"),
         };
-        let codes = || self.codes.get_or_init(|| Codes::new(&self.layout, self.item_count)).as_ref();
-        let codes = if self.coded { codes() } else { None };
-        let forest = Forest { nodes, item_count: self.item_count, roots: &self.roots, codes, path };
+        let forest = Forest { nodes, item_count: self.item_count, roots: &self.roots, codes: self.codes(), path };
         let mut scratch = self.scratch.lock().pop().unwrap_or_default();
         let found = search::nearest(forest, words, n, budget, &mut scratch);
         self.scratch.lock().push(scratch);

@@ -30,6 +30,7 @@ mod code;
 mod disk;
 mod index;
 mod layout;
+mod means;
 mod measure;
 mod open;
 mod rank;

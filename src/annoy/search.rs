@@ -54,7 +54,7 @@ pub(super) fn nearest(
     let collected = collect(forest, &measure, words, budget, scratch);
     scratch.heap.clear();
     let probe = measure.probe(words);
-    let codes = forest.codes.and_then(|codes| Some((codes, codes.probe(&probe)?)));
+    let codes = forest.codes.filter(|codes| codes.awake()).and_then(|codes| Some((codes, codes.probe(&probe)?)));
     forget_seen(scratch, codes.is_none());
     let ranking = Ranking { nodes: forest.nodes, measure: &measure, probe: &probe, count };
     let Scratch { candidates, bounds, found, .. } = scratch;
@@ -62,7 +62,10 @@ pub(super) fn nearest(
     match codes {
         _ if collected.is_err() => {}
         Some((codes, probe)) => ranking.bounded(candidates, (codes, &probe), bounds, found),
-        None => ranking.measured(candidates, found),
+        None => {
+            ranking.measured(candidates, found);
+            forest.codes.inspect(|codes| codes.spend(candidates.len()));
+        }
     }
     candidates.clear();
     collected.map(|()| found.iter().map(|&found| (found as u32, from_ordered((found >> 32) as u32))).collect())

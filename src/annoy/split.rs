@@ -1,4 +1,4 @@
-//! Splitting items in two: Annoy's two means of 200 steps, and the plane between them.
+//! Splitting items in two: a plane between two means of some of them, and the side of it that each item is on.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
@@ -6,10 +6,9 @@ use rand::{Rng, SeedableRng};
 use super::Metric;
 use super::code::{CodePlane, Codes};
 use super::layout::{Layout, Node, NodeMut, Nodes};
-use super::measure::{Measure, angular, has_bit};
+use super::means::{Drawn, STEPS};
+use super::measure::{Measure, has_bit};
 
-/// Items that pull at the two means, one after the other.
-const STEPS: usize = 200;
 /// Bits drawn before the first one that separates anything is taken.
 const BITS_DRAWN: usize = 20;
 /// Planes tried.
@@ -60,7 +59,7 @@ impl<'a> Splitter<'a> {
     ) -> &[bool] {
         for _ in 0..ATTEMPTS {
             plane.fill(0);
-            self.draw_plane(nodes, items, plane);
+            self.draw_plane(nodes, codes, items, plane);
             self.take_sides(nodes, codes, items, plane);
             if self.larger_share() < GOOD_SHARE {
                 return &self.sides;
@@ -136,89 +135,19 @@ impl<'a> Splitter<'a> {
         if margin == 0.0 || margin.is_nan() { self.generator.next_u64() >> 63 == 1 } else { margin > 0.0 }
     }
 
-    fn draw_plane(&mut self, nodes: Nodes<'_>, items: &[u32], plane: &mut [u32]) {
+    fn draw_plane(&mut self, nodes: Nodes<'_>, codes: Option<&Codes>, items: &[u32], plane: &mut [u32]) {
         let first = self.below(items.len());
         let second = self.below(items.len() - 1);
         let second = second + usize::from(second >= first);
         let mut plane = NodeMut { layout: self.layout, words: plane };
-        let seeds = [nodes.at(items[first] as usize), nodes.at(items[second] as usize)];
-        match self.layout.metric {
-            Metric::Hamming => {
-                let bit = self.draw_bit(nodes, items);
-                plane.set_bit(bit);
-            }
-            Metric::Angular | Metric::Dot => self.direction_plane(nodes, items, seeds, &mut plane),
-            Metric::Euclidean | Metric::Manhattan => self.midpoint_plane(nodes, items, seeds, &mut plane),
+        if self.layout.metric == Metric::Hamming {
+            let bit = self.draw_bit(nodes, items);
+            return plane.set_bit(bit);
         }
-    }
-
-    /// The plane through the origin between two mean directions.
-    fn direction_plane(&mut self, nodes: Nodes<'_>, items: &[u32], seeds: [Node<'_>; 2], plane: &mut NodeMut<'_>) {
-        let dot = self.layout.metric == Metric::Dot;
-        let mut means = seeds.map(|seed| MeanDirection::new(seed, dot, &self.measure));
-        let drawn = self.draw(items);
-        for at in 0..STEPS {
-            prefetch(nodes, &drawn, at + AHEAD);
-            let item = nodes.at(drawn[at] as usize);
-            let squared = if dot { self.measure.squared_norm(item.vector()) } else { item.squared_norm() };
-            // Zero vectors have no direction to pull in.
-            if squared.is_nan() || squared <= 0.0 {
-                continue;
-            }
-            let products = [0, 1].map(|side| self.measure.kernels().dot(&means[side].sum, item.components()));
-            let distances = [0, 1].map(|side| means[side].distance(products[side], squared, dot));
-            if let Some(side) = nearer(distances) {
-                means[side].absorb(item.components(), squared, products[side]);
-            }
-        }
-        let [first, second] = means;
-        let components = plane.components();
-        for ((out, a), b) in components.iter_mut().zip(&first.sum).zip(&second.sum) {
-            *out = a / first.count - b / second.count;
-        }
-        let factor = first.factor - second.factor;
-        let norm = (self.measure.kernels().dot(components, components) + factor * factor).sqrt();
-        if norm > 0.0 {
-            scale(components, 1.0 / norm);
-            if dot {
-                plane.set_dot_factor(factor / norm);
-            }
-        }
-    }
-
-    /// The plane half way between two means.
-    fn midpoint_plane(&mut self, nodes: Nodes<'_>, items: &[u32], seeds: [Node<'_>; 2], plane: &mut NodeMut<'_>) {
-        let mut means = seeds.map(|seed| seed.components().to_vec());
-        let mut counts = [1.0, 1.0];
-        let kernels = self.measure.kernels();
-        let drawn = self.draw(items);
-        for at in 0..STEPS {
-            prefetch(nodes, &drawn, at + AHEAD);
-            let item = nodes.at(drawn[at] as usize).components();
-            let distances = [0, 1].map(|side| {
-                let distance = match self.layout.metric {
-                    Metric::Manhattan => kernels.manhattan(&means[side], item),
-                    _ => kernels.squared_euclidean(&means[side], item),
-                };
-                counts[side] * distance
-            });
-            let Some(side) = nearer(distances) else { continue };
-            counts[side] += 1.0;
-            let share = 1.0 / counts[side];
-            for (mean, component) in means[side].iter_mut().zip(item) {
-                *mean += (component - *mean) * share;
-            }
-        }
-        let components = plane.components();
-        for ((out, a), b) in components.iter_mut().zip(&means[0]).zip(&means[1]) {
-            *out = a - b;
-        }
-        let norm = kernels.dot(components, components).sqrt();
-        if norm > 0.0 {
-            scale(components, 1.0 / norm);
-        }
-        let offset = -0.5 * (kernels.dot(components, &means[0]) + kernels.dot(components, &means[1]));
-        plane.set_offset(offset);
+        let seeds = [first, second].map(|at| nodes.at(items[at] as usize));
+        // The items of all steps, so that each is on its way before it is needed.
+        let drawn: [u32; STEPS] = std::array::from_fn(|_| items[self.below(items.len())]);
+        Drawn { nodes, measure: &self.measure, seeds, items: &drawn }.plane(codes, &mut plane);
     }
 
     /// A bit that some items have and others lack, if there is one.
@@ -240,20 +169,10 @@ impl<'a> Splitter<'a> {
         (0..bits).find(|&bit| separates(bit)).unwrap_or(0)
     }
 
-    /// The items of all steps, so that each is on its way before it is needed.
-    fn draw(&mut self, items: &[u32]) -> [u32; STEPS] {
-        std::array::from_fn(|_| items[self.below(items.len())])
-    }
-
     /// A number below `end`, which must not be 0.
     fn below(&mut self, end: usize) -> usize {
         ((u128::from(self.generator.next_u64()) * end as u128) >> 64) as usize
     }
-}
-
-/// Which of two means is nearer, if either is. Nothing branches on which one, for it cannot be guessed.
-fn nearer([first, second]: [f32; 2]) -> Option<usize> {
-    (first < second || second < first).then_some(usize::from(second < first))
 }
 
 /// Asks for the node of an item that is looked at soon.
@@ -261,43 +180,4 @@ fn prefetch(nodes: Nodes<'_>, items: &[u32], at: usize) {
     if let Some(&next) = items.get(at) {
         crate::distance::prefetch(bytemuck::cast_slice(nodes.at(next as usize).words()));
     }
-}
-
-/// A running mean of directions, kept as a sum so that a step needs no division of every component.
-struct MeanDirection {
-    sum: Vec<f32>,
-    squared_norm: f32,
-    count: f32,
-    /// The factor of the dot metric's extra component; it stays that of the first item.
-    factor: f32,
-}
-
-impl MeanDirection {
-    fn new(seed: Node<'_>, dot: bool, measure: &Measure) -> MeanDirection {
-        let factor = if dot { seed.dot_factor() } else { 0.0 };
-        let own = measure.squared_norm(seed.vector());
-        let norm = (own + factor * factor).sqrt();
-        let inverse = if norm > 0.0 { 1.0 / norm } else { 1.0 };
-        let mut sum = seed.components().to_vec();
-        scale(&mut sum, inverse);
-        MeanDirection { sum, squared_norm: own * inverse * inverse, count: 1.0, factor: factor * inverse }
-    }
-
-    /// The distance of an item, times the count, so that the fuller mean repels. `product` is the sum's with it.
-    fn distance(&self, product: f32, squared: f32, dot: bool) -> f32 {
-        if dot { -product } else { self.count * angular(product, self.squared_norm * squared) }
-    }
-
-    fn absorb(&mut self, components: &[f32], squared: f32, product: f32) {
-        let inverse = 1.0 / squared.sqrt();
-        for (sum, component) in self.sum.iter_mut().zip(components) {
-            *sum += component * inverse;
-        }
-        self.squared_norm += 2.0 * product * inverse + 1.0;
-        self.count += 1.0;
-    }
-}
-
-fn scale(values: &mut [f32], factor: f32) {
-    values.iter_mut().for_each(|value| *value *= factor);
 }

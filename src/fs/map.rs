@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -78,13 +78,17 @@ impl std::ops::Deref for Map {
 #[derive(Debug)]
 pub(crate) struct Slots {
     memory: memmap2::MmapRaw,
-    count: usize,
     slot_bytes: usize,
-    /// A bit a slot: whether somebody writes it or did.
-    taken: Box<[AtomicU64]>,
-    /// A bit a slot: whether it may be read, which is for ever.
-    written: Box<[AtomicU64]>,
+    /// How far each is: a byte, so that saying so is a plain store, which waits for nothing.
+    states: Box<[AtomicU8]>,
 }
+
+/// Nobody wrote the slot.
+const FREE: u8 = 0;
+/// Somebody writes it, or found nothing to write.
+const TAKEN: u8 = 1;
+/// It may be read, for ever.
+const WRITTEN: u8 = 2;
 
 impl Slots {
     /// `None` if there are no slots, or the system has no addresses for them.
@@ -94,43 +98,41 @@ impl Slots {
         // Slots are read in no order: with large pages the processor finds them sooner.
         #[cfg(target_os = "linux")]
         let _ = memory.advise(memmap2::Advice::HugePage);
-        let bits = || (0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Some(Slots { memory: memory.into(), count, slot_bytes, taken: bits(), written: bits() })
+        let states = (0..count).map(|_| AtomicU8::new(FREE)).collect();
+        Some(Slots { memory: memory.into(), slot_bytes, states })
     }
 
     /// The bytes of a slot that was written.
     pub(crate) fn get(&self, slot: usize) -> Option<&[u8]> {
-        let word = self.written.get(slot / 64)?.load(Ordering::Acquire);
-        if word >> (slot % 64) & 1 == 0 {
+        if self.states.get(slot)?.load(Ordering::Acquire) != WRITTEN {
             return None;
         }
-        // SAFETY: `write` alone sets the bit, and only of slots within the memory.
+        // SAFETY: there is a state for each slot of the memory and no other.
         #[expect(unsafe_code, reason = "other threads may be writing other slots, so there is no slice of all")]
         let start = unsafe { self.memory.as_ptr().add(slot * self.slot_bytes) };
         // SAFETY: the slot is within the memory, whose bytes are initialised (zeros to begin with). Its only writer was
-        // done before it set the bit, which was acquired here, and nobody writes a slot twice.
+        // done before it said so, which was acquired here, and nobody writes a slot twice.
         #[expect(unsafe_code, reason = "as above")]
         Some(unsafe { std::slice::from_raw_parts(start, self.slot_bytes) })
     }
 
     /// Writes a slot, unless somebody did or is about to. If `fill` says false, the slot stays unread for ever.
     pub(crate) fn write(&self, slot: usize, fill: impl FnOnce(&mut [u8]) -> bool) {
-        assert!(slot < self.count, "one of the slots");
-        let (word, bit) = (slot / 64, 1 << (slot % 64));
-        if self.taken[word].load(Ordering::Relaxed) & bit != 0
-            || self.taken[word].fetch_or(bit, Ordering::Relaxed) & bit != 0
+        let state = &self.states[slot];
+        if state.load(Ordering::Relaxed) != FREE
+            || state.compare_exchange(FREE, TAKEN, Ordering::Relaxed, Ordering::Relaxed).is_err()
         {
             return;
         }
-        // SAFETY: the slot is one of the slots, which the memory was made for.
+        // SAFETY: there is a state for each slot of the memory and no other.
         #[expect(unsafe_code, reason = "as for `get`")]
         let start = unsafe { self.memory.as_mut_ptr().add(slot * self.slot_bytes) };
-        // SAFETY: the slot is within the memory, whose bytes are initialised. Whoever sets the bit of `taken` is alone
-        // with the slot: others that write return above, and none reads before `written` has the bit.
+        // SAFETY: the slot is within the memory, whose bytes are initialised. Whoever made the state
+        // `TAKEN` is alone with the slot: others that write return above, and none reads before it is `WRITTEN`.
         #[expect(unsafe_code, reason = "as for `get`")]
         let bytes = unsafe { std::slice::from_raw_parts_mut(start, self.slot_bytes) };
         if fill(bytes) {
-            self.written[word].fetch_or(bit, Ordering::Release);
+            state.store(WRITTEN, Ordering::Release);
         }
     }
 }

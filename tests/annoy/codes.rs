@@ -26,15 +26,21 @@ fn answers_are_the_same_with_and_without_codes() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("items.ann");
         coded.save(&path, false).unwrap();
-        let mut plain = AnnoyIndex::new(F, metric).unwrap();
-        plain.candidate_codes(false);
-        plain.load(&path, false).unwrap();
+        let loaded = |keep, prefault| {
+            let mut index = AnnoyIndex::new(F, metric).unwrap();
+            index.candidate_codes(keep);
+            index.load(&path, prefault).unwrap();
+            index
+        };
+        // Made by the build, by searches that measured enough, by the load, and never.
+        let [plain, lazy, eager] =
+            [(false, true), (true, false), (true, true)].map(|(keep, prefault)| loaded(keep, prefault));
         let mut queries = vectors(&mut generator, 20, F);
         queries.extend(items[..9].iter().cloned());
         for (n, search_k) in [(10, -1), (10, 3000), (1, 500), (700, 4000), (100_000, 2000)] {
             let expected = answers(&plain, &queries, n, search_k);
-            for pass in 0..3 {
-                assert_eq!(answers(&coded, &queries, n, search_k), expected, "{metric} {n} {search_k} pass {pass}");
+            for (pass, index) in [&coded, &lazy, &eager, &lazy, &lazy].into_iter().enumerate() {
+                assert_eq!(answers(index, &queries, n, search_k), expected, "{metric} {n} {search_k} pass {pass}");
             }
         }
         coded.candidate_codes(false);
@@ -48,12 +54,16 @@ fn many_threads_make_codes_at_once() {
     for metric in [Metric::Angular, Metric::Manhattan] {
         let items = vectors(&mut generator, ITEMS, F);
         let queries = vectors(&mut generator, 40, F);
-        let index = built(metric, &items, 5);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("items.ann");
+        built(metric, &items, 5).save(&path, false).unwrap();
+        // Searches make them.
+        let mut index = AnnoyIndex::new(F, metric).unwrap();
+        index.load(&path, false).unwrap();
         let found: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| answers(&index, &queries, 10, 2000))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        let mut index = index;
         index.candidate_codes(false);
         let expected = answers(&index, &queries, 10, 2000);
         assert!(found.iter().all(|found| *found == expected), "{metric}");

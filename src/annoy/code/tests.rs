@@ -158,3 +158,18 @@ fn codes_are_kept_where_they_are_much_smaller() {
     assert_eq!(codes(Metric::Hamming, 4096, 100_000), (false, false));
     assert_eq!(codes(Metric::Manhattan, 64, 0), (false, false));
 }
+
+#[test]
+fn searches_use_codes_once_they_measured_enough_or_were_given_them() {
+    let layout = Layout::new(64, Metric::Angular, Format::Release).unwrap();
+    let codes = Codes::of_any(&layout, 100).expect("codes");
+    codes.spend(PATIENCE * 100 - 1);
+    assert!(!codes.awake());
+    codes.spend(1);
+    assert!(codes.awake());
+    codes.spend(1);
+    assert!(codes.awake());
+    let codes = Codes::of_any(&layout, 100).expect("codes");
+    codes.wake();
+    assert!(codes.awake());
+}
