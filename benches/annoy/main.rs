@@ -5,11 +5,16 @@
 //! pip download annoy==1.17.3 --no-deps --no-binary :all: && tar xzf annoy-1.17.3.tar.gz
 //! g++ -std=c++14 -O3 -march=native -ffast-math -fno-associative-math -Iannoy-1.17.3/src \
 //!     benches/annoy/annoy.cpp -o /tmp/annoy
-//! cargo bench --bench annoy -- /tmp/annoy FOLDER [TREES [ROWS [SEARCH_K,...]]]
+//! cargo bench --bench annoy -- /tmp/annoy FOLDER[:METRIC]...
 //! ```
 //!
 //! `FOLDER` holds `base.npy`, `queries.npy` and `gt.npy` (row numbers of the true nearest), and its name ends with the
-//! metric: angular, euclidean, manhattan or dot. Annoy gets the vectors as C++ does, without Python's conversion of lists.
+//! metric: angular, euclidean, manhattan or dot. Under another `METRIC` the truth is computed, of fewer queries. Annoy
+//! gets the vectors as C++ does, without Python's conversion of lists. `ANNOY_TREES`, `ANNOY_ROWS`, `ANNOY_QUERIES`,
+//! `ANNOY_TURNS` and `ANNOY_SEARCH_K` (by commas) change what is measured.
+//!
+//! Of searches here there are three figures: with codes made when the file was loaded, which `prefault` asks for; and
+//! without, the first pass over the queries, which makes them, and the second. Annoy is always loaded with `prefault`.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +24,11 @@ use rustix::time::{ClockId, clock_gettime};
 use understory::annoy::{AnnoyIndex, Metric};
 
 const N: usize = 10;
-const BUDGETS: &str = "1000,4000,10000,40000";
+const TREES: usize = 10;
+const BUDGETS: &str = "100,1000,4000,10000";
+const QUERIES: usize = 500;
+/// Queries whose truth is computed.
+const COMPUTED: usize = 100;
 /// The median of so many turns counts.
 const TURNS: usize = 3;
 
@@ -80,26 +89,52 @@ fn build(base: &[f32], f: usize, metric: Metric, trees: i32, path: &Path) -> [f6
     [added - start, built - added, thread_seconds() - built]
 }
 
-/// The median of one part of several turns.
-fn parts(turns: &[[f64; 3]], part: usize) -> f64 {
-    median(turns.iter().map(|turn| turn[part]).collect())
-}
-
-/// The seconds of the first pass over the queries, which makes the codes of candidates, and of the second; and what
-/// was found.
-fn search(path: &str, f: usize, metric: Metric, queries: &[f32], budget: usize) -> ([f64; 2], Vec<Vec<usize>>) {
+/// What was found, and the seconds it took: to load with codes, and to search with them; then to search without in a
+/// first and a second pass.
+fn search(path: &str, f: usize, metric: Metric, queries: &[f32], budget: usize) -> (Vec<Vec<usize>>, [f64; 4]) {
+    let start = thread_seconds();
     let mut index = AnnoyIndex::new(f, metric).unwrap();
     index.load(path, true).unwrap();
-    let mut found = Vec::new();
-    let seconds = [0, 1].map(|_| {
-        let start = thread_seconds();
-        let find = |query: &[f32]| index.get_nns_by_vector(query, N, budget as i64).unwrap();
-        let answers: Vec<_> = queries.chunks_exact(f).map(find).collect();
-        let seconds = thread_seconds() - start;
-        found = answers.iter().map(|found| found.iter().map(|hit| hit.0).collect()).collect();
+    let loaded = thread_seconds() - start;
+    let (found, coded) = pass(&index, queries, budget);
+    let mut index = AnnoyIndex::new(f, metric).unwrap();
+    index.candidate_codes(false);
+    index.load(path, true).unwrap();
+    index.candidate_codes(true);
+    let [first, second] = [0, 1].map(|_| {
+        let (again, seconds) = pass(&index, queries, budget);
+        assert_eq!(again, found, "codes change no answer");
         seconds
     });
-    (seconds, found)
+    (found, [loaded, coded, first, second])
+}
+
+fn pass(index: &AnnoyIndex, queries: &[f32], budget: usize) -> (Vec<Vec<usize>>, f64) {
+    let start = thread_seconds();
+    let find = |query: &[f32]| index.get_nns_by_vector(query, N, budget as i64).unwrap();
+    let answers: Vec<_> = queries.chunks_exact(index.f()).map(find).collect();
+    let seconds = thread_seconds() - start;
+    (answers.iter().map(|found| found.iter().map(|hit| hit.0).collect()).collect(), seconds)
+}
+
+/// The rows of the nearest, by arithmetic as plain as can be.
+fn truth(base: &[f32], f: usize, metric: Metric, queries: &[f32]) -> Vec<f32> {
+    let far = |query: &[f32], row: &[f32]| {
+        let pairs = || query.iter().zip(row);
+        match metric {
+            Metric::Manhattan => pairs().map(|(a, b)| (a - b).abs()).sum(),
+            Metric::Euclidean => pairs().map(|(a, b)| (a - b) * (a - b)).sum(),
+            Metric::Dot => -pairs().map(|(a, b)| a * b).sum::<f32>(),
+            _ => -pairs().map(|(a, b)| a * b).sum::<f32>() / row.iter().map(|a| a * a).sum::<f32>().sqrt(),
+        }
+    };
+    let nearest = queries.chunks_exact(f).take(COMPUTED).flat_map(|query| {
+        let mut rows: Vec<(f32, usize)> =
+            base.chunks_exact(f).enumerate().map(|(at, row)| (far(query, row), at)).collect();
+        rows.select_nth_unstable_by(N, |a, b| a.0.total_cmp(&b.0));
+        rows.into_iter().take(N).map(|(_, at)| at as f32)
+    });
+    nearest.collect()
 }
 
 fn recall<'a>(found: impl Iterator<Item = &'a [usize]>, truth: &[f32], width: usize) -> f64 {
@@ -110,76 +145,88 @@ fn recall<'a>(found: impl Iterator<Item = &'a [usize]>, truth: &[f32], width: us
     shares.iter().sum::<f64>() / shares.len() as f64
 }
 
+/// A number from the environment.
+fn setting(name: &str, otherwise: usize) -> usize {
+    std::env::var(name).map_or(otherwise, |number| number.parse().unwrap())
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let [program, folder, rest @ ..] = arguments.as_slice() else {
-        eprintln!(
-            "skipped: expected -- ANNOY_PROGRAM FOLDER [TREES [ROWS [SEARCH_K,...]]]; see the head of benches/annoy/main.rs"
-        );
+    let [program, folders @ ..] = arguments.as_slice() else {
+        eprintln!("skipped: expected -- ANNOY_PROGRAM FOLDER[:METRIC]...; see the head of benches/annoy/main.rs");
         return;
     };
-    let number = |at: usize, otherwise: usize| rest.get(at).map_or(otherwise, |number| number.parse().unwrap());
-    let (trees, folder) = (number(0, 10), Path::new(folder));
-    let metric: Metric = folder.to_str().unwrap().rsplit('-').next().unwrap().trim_end_matches('/').parse().unwrap();
-    let budgets = rest.get(2).map_or(BUDGETS, String::as_str).split(',');
-    let budgets: Vec<usize> = budgets.map(|budget| budget.parse().unwrap()).collect();
+    for folder in folders {
+        compare(program, folder);
+    }
+}
+
+/// One set under one metric.
+fn compare(program: &str, folder: &str) {
+    let name = |folder: &str| folder.trim_end_matches('/').rsplit('-').next().unwrap().to_owned();
+    let (folder, metric) =
+        folder.split_once(':').map_or((folder, name(folder)), |(folder, metric)| (folder, metric.into()));
+    let known = name(folder) == metric;
+    let (metric, folder): (Metric, _) = (metric.parse().unwrap(), Path::new(folder));
     let (mut base, f) = read_npy(&folder.join("base.npy"));
-    base.truncate(number(1, usize::MAX).saturating_mul(f));
-    let (queries, _) = read_npy(&folder.join("queries.npy"));
-    let (truth, width) = read_npy(&folder.join("gt.npy"));
+    base.truncate(setting("ANNOY_ROWS", usize::MAX).saturating_mul(f));
+    let (mut queries, _) = read_npy(&folder.join("queries.npy"));
+    queries.truncate(setting("ANNOY_QUERIES", QUERIES) * f);
+    let (truth, width) =
+        if known { read_npy(&folder.join("gt.npy")) } else { (truth(&base, f, metric, &queries), N) };
     let work = tempfile::tempdir().unwrap();
     let name = |file: &str| work.path().join(file).to_str().unwrap().to_owned();
     let [rows, asked, theirs, ours, found] = ["rows", "asked", "theirs.ann", "ours.ann", "found"].map(name);
     write_rows(Path::new(&rows), &base);
     write_rows(Path::new(&asked), &queries);
+    let (trees, turns) = (setting("ANNOY_TREES", TREES), setting("ANNOY_TURNS", TURNS));
     let (f_text, trees_text) = (f.to_string(), trees.to_string());
 
-    println!("{} x {f} {metric}, {trees} trees, one thread, CPU time", base.len() / f);
+    println!("\n{}: {} x {f} {metric}, {trees} trees, one thread, CPU time\n", folder.display(), base.len() / f);
     let build_theirs = || annoy::<3>(program, &["build", metric.name(), &f_text, &rows, &theirs, &trees_text]);
-    let times = (0..TURNS).map(|_| (build_theirs(), build(&base, f, metric, trees as i32, Path::new(&ours))));
+    let times = (0..turns).map(|_| (build_theirs(), build(&base, f, metric, trees as i32, Path::new(&ours))));
     let (their, our): (Vec<_>, Vec<_>) = times.unzip();
-    let [their, our] = [[0, 1, 2].map(|part| parts(&their, part)), [0, 1, 2].map(|part| parts(&our, part))];
+    println!("| part | Annoy, s | here, s | times as fast |\n| --- | --- | --- | --- |");
     for (part, name) in ["add", "build", "save"].iter().enumerate() {
-        println!(
-            "{name}: annoy {:.2} s, here {:.2} s, {:.2} times as fast",
-            their[part],
-            our[part],
-            their[part] / our[part]
-        );
+        let [their, our] = [&their, &our].map(|turns| median(turns.iter().map(|turn| turn[part]).collect()));
+        println!("| {name} | {their:.2} | {our:.2} | {:.2} |", their / our);
     }
 
     println!(
-        "| file | search_k | recall annoy / here | same answers | q/s annoy | q/s here: first pass, then | ratios |"
+        "\n| search_k | recall: Annoy, here, on a file built here | same answers | load, s: Annoy, here | q/s: Annoy | here: codes made at load | in a first pass | in a second |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
-    for (file, path) in [("annoy's", &theirs), ("ours", &ours)] {
-        for &budget in &budgets {
-            let (budget_text, n_text) = (budget.to_string(), N.to_string());
-            let search_theirs = || {
-                annoy::<1>(program, &["search", metric.name(), &f_text, &asked, path, &n_text, &budget_text, &found])
-            };
-            let times = (0..TURNS).map(|_| (search_theirs()[0], search(path, f, metric, &queries, budget)));
-            let (their, our): (Vec<_>, Vec<_>) = times.unzip();
-            let (our, mut our_found): (Vec<_>, Vec<_>) = our.into_iter().unzip();
-            let our_found = our_found.remove(0);
-            let bytes = std::fs::read(&found).unwrap();
-            let their_found: Vec<usize> =
-                bytes.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes) as usize).collect();
-            let same = our_found.iter().zip(their_found.chunks_exact(N)).filter(|(ours, theirs)| ours == theirs);
-            let (count, their) = (our_found.len() as f64, median(their));
-            let [first, then] =
-                [0, 1].map(|pass| median(our.iter().map(|seconds: &[f64; 2]| seconds[pass]).collect()));
-            println!(
-                "| {file} | {budget} | {:.4} / {:.4} | {:.1} % | {:.0} | {:.0}, {:.0} | {:.2}, {:.2} |",
-                recall(their_found.chunks_exact(N), &truth, width),
-                recall(our_found.iter().map(Vec::as_slice), &truth, width),
-                100.0 * same.count() as f64 / count,
-                count / their,
-                count / first,
-                count / then,
-                their / first,
-                their / then
-            );
-        }
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    let budgets = std::env::var("ANNOY_SEARCH_K").unwrap_or_else(|_| BUDGETS.to_owned());
+    for budget in budgets.split(',') {
+        let search_theirs = || {
+            annoy::<3>(program, &["search", metric.name(), &f_text, &asked, &theirs, &N.to_string(), budget, &found])
+        };
+        let budget = budget.parse().unwrap();
+        let times = (0..turns).map(|_| (search_theirs(), search(&theirs, f, metric, &queries, budget)));
+        let (their, our): (Vec<_>, Vec<_>) = times.unzip();
+        let (mut our_found, our): (Vec<_>, Vec<_>) = our.into_iter().unzip();
+        let our_found = our_found.remove(0);
+        let bytes = std::fs::read(&found).unwrap();
+        let their_found: Vec<usize> =
+            bytes.as_chunks().0.iter().map(|bytes| i32::from_le_bytes(*bytes) as usize).collect();
+        let same = our_found.iter().zip(their_found.chunks_exact(N)).filter(|(ours, theirs)| ours == theirs);
+        let count = our_found.len() as f64;
+        let their = [0, 2].map(|part| median(their.iter().map(|turn: &[f64; 3]| turn[part]).collect()));
+        let our = [0, 1, 2, 3].map(|part| median(our.iter().map(|turn: &[f64; 4]| turn[part]).collect()));
+        let (own_found, _) = search(&ours, f, metric, &queries, budget);
+        let speed = |seconds: f64| format!("{:.0} ({:.2} x)", count / seconds, their[1] / seconds);
+        println!(
+            "| {budget} | {:.3}, {:.3}, {:.3} | {:.1} % | {:.2}, {:.2} | {:.0} | {} | {} | {} |",
+            recall(their_found.chunks_exact(N), &truth, width),
+            recall(our_found.iter().map(Vec::as_slice), &truth, width),
+            recall(own_found.iter().map(Vec::as_slice), &truth, width),
+            100.0 * same.count() as f64 / count,
+            their[0],
+            our[0],
+            count / their[1],
+            speed(our[1]),
+            speed(our[2]),
+            speed(our[3]),
+        );
     }
 }
