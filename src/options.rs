@@ -89,7 +89,7 @@ impl Default for SegmentOptions {
         SegmentOptions {
             trees: 1,
             leaf_items: 48,
-            refinements: 3,
+            refinements: 5,
             memory: usize::MAX,
             vectors: SegmentVectors::Float32,
         }
