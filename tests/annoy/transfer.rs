@@ -46,7 +46,10 @@ fn files_become_stores_and_stores_become_files() {
             assert_eq!(ids(&found), ids(&expected), "{name}");
             // Norms in the file were added up by Annoy, those of the export here, in the order of this processor's kernels.
             for ((_, found), (_, expected)) in found.iter().zip(&expected) {
-                assert!((found - expected).abs() <= 4.0 * f32::EPSILON * expected.abs(), "{name}: {found}, {expected}");
+                assert!(
+                    (found - expected).abs() <= 4.0 * f32::EPSILON * expected.abs(),
+                    "{name}: {found}, {expected}"
+                );
             }
             let vector = index.get_item_vector(item).unwrap();
             let hits = store.query(&vector).unwrap().k(10).exact().run().unwrap();
