@@ -97,15 +97,15 @@ pub(crate) fn reach_for(view: &View, recall: f32, k: usize) -> Reach {
     // Effort grows more slowly than the store, so that a store that has grown since gets at least what it needs.
     let growth = (items as f64 / view.effort.items.max(1) as f64).max(1.0);
     let ties = if view.store.metric == Metric::Hamming { LEAST_OF_TIES } else { 0.0 };
-    let least = least(recall, items).max(ties);
+    let least = least(recall, segments.iter().map(|segment| segment.items())).max(ties);
     Reach::Items((measured * growth * HEADROOM).max(least).ceil() as u64)
 }
 
-/// The items that are scanned for a recall whatever was measured: `LEAST_ROOTS` times the root of all of them, and less
-/// below `USUAL_RECALL`, in the inverse of what may be missed.
-fn least(recall: f32, items: u64) -> f64 {
+/// The items that are scanned for a recall whatever was measured: `LEAST_ROOTS` times the root of each segment's items, for
+/// each has its own nearest leaves; and less below `USUAL_RECALL`, in the inverse of what may be missed.
+fn least(recall: f32, segments: impl Iterator<Item = usize>) -> f64 {
     let share = f64::from(1.0 - USUAL_RECALL) / f64::from(1.0 - recall);
-    LEAST_ROOTS * (items as f64).sqrt() * share.min(1.0)
+    LEAST_ROOTS * segments.map(|items| (items as f64).sqrt()).sum::<f64>() * share.min(1.0)
 }
 
 /// The effort between the curves that were measured, along a straight line on logarithmic scales.
@@ -176,8 +176,9 @@ mod tests {
 
     #[test]
     fn the_least_effort_grows_with_the_root_of_the_items_and_with_recall() {
-        let at = |recall, items| least(recall, items).round() as u64;
+        let at = |recall, items| least(recall, [items].into_iter()).round() as u64;
         assert_eq!([0, 100, 10_000, 1_000_000].map(|items| at(0.95, items)), [0, 60, 600, 6000]);
+        assert_eq!(least(0.95, [10_000, 100, 100].into_iter()).round(), 720.0);
         assert_eq!([0.5, 0.9, 0.99, 0.9999].map(|recall| at(recall, 1_000_000)), [600, 3000, 6000, 6000]);
     }
 
