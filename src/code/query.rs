@@ -5,6 +5,8 @@
 //! distance are as good an order for manhattan as leaves that are near by manhattan distance, and for bits the squared
 //! euclidean distance is that of hamming. Items are scanned in the codes of their metric.
 
+use std::f32::consts::FRAC_PI_2;
+
 use super::Quantiser;
 use super::frame::Frame;
 use super::kind::CodeKind;
@@ -193,6 +195,16 @@ impl QueryCode {
             Metric::Dot | Metric::Manhattan | Metric::Hamming => distance,
             Metric::Euclidean => distance * distance,
             Metric::Cosine => 2.0 * distance,
+        }
+    }
+
+    /// The squared euclidean distance in the rotated space, where leaves are ranked, of an item at a distance; `None` where the
+    /// one does not follow from the other. Under manhattan it is that of normally distributed differences.
+    pub(crate) fn squared_distance(&self, distance: f32) -> Option<f32> {
+        match self.metric {
+            Metric::Dot => None,
+            Metric::Manhattan => Some(distance * distance * FRAC_PI_2 / self.vector.len() as f32),
+            Metric::Euclidean | Metric::Cosine | Metric::Hamming => Some(self.measure(distance)),
         }
     }
 

@@ -8,7 +8,7 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use super::block::Block;
 use super::dead::{CHUNK, DeadSet};
-use super::effort::{EFFORT, EFFORTS, Effort};
+use super::effort::{EFFORT, EFFORTS, Effort, SPENT};
 use super::faults::{Guarded, contained};
 use super::meta::{self, Counters, FLUSHED, FORMAT, FormatRow, MEAN, SEGMENT, SEQUENCE, STORE, StoreRow};
 use super::row::{Row, RowRef, decode_id};
@@ -67,7 +67,10 @@ impl ReadRows {
 
     /// How far searches must scan; `None` before it was measured.
     pub(crate) fn effort(&self) -> Result<Option<Effort>> {
-        match self.meta.get_sealed(&EFFORTS, Effort::decode)? {
+        if let Some(effort) = self.meta.get_sealed(&SPENT, Effort::decode)? {
+            return Ok(Some(effort));
+        }
+        match self.meta.get_sealed(&EFFORTS, Effort::decode_scanned)? {
             Some(effort) => Ok(Some(effort)),
             None => self.meta.get_sealed(&EFFORT, Effort::decode_for_ten),
         }

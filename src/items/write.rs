@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::block::BlockBuilder;
 use super::dead::{CHUNK, DeadSet};
-use super::effort::{EFFORTS, Effort};
+use super::effort::{Effort, SPENT};
 use super::faults::{Guarded, commit_failed, contained};
 use super::meta::{self, Counters, FORMAT, FormatRow, MEAN, STORE, StoreRow};
 use super::read;
@@ -80,7 +80,7 @@ impl WriteRows {
     }
 
     pub(crate) fn set_effort(&mut self, effort: &Effort) -> Result<()> {
-        self.table(META)?.put_sealed(&EFFORTS, &effort.encode())
+        self.table(META)?.put_sealed(&SPENT, &effort.encode())
     }
 
     /// Writes a manifest row.

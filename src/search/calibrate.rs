@@ -1,8 +1,9 @@
 //! How far a search must scan for a recall: measured on the store's own items, over all live segments together.
 //!
 //! A sample of items is searched over a good part of all leaves, and for each of the neighbours from rank 11 on it is noted
-//! how many items had been scanned when it was found. The distribution of these numbers is the curve of recall against effort
-//! that a caller's `.recall(r)` is read from.
+//! what effort had been spent when it was found. The distribution of these numbers is the curve of recall against effort
+//! that a caller's `.recall(r)` is read from: one for 1, 10 and 100 neighbours each, for the farther the last of them is, the
+//! less a search has spent.
 //!
 //! Why not the nearest ten: an item is easier to search by than a stranger. It shares its leaf, which was made around it,
 //! and its near-duplicates with its nearest neighbours; queries have neither. On a million descriptors of which each has
@@ -20,7 +21,6 @@ use crate::types::Metric;
 
 /// The numbers of neighbours that efforts are measured for.
 const NEIGHBOURS: [usize; 3] = [1, 10, 100];
-const MOST_NEIGHBOURS: usize = 100;
 
 /// Nearer ones that do not count.
 const PASSED_OVER: usize = 10;
@@ -53,40 +53,45 @@ pub(crate) fn calibrate(view: &View) -> Result<Effort> {
             }
         }
     }
-    let reach = Reach::Items((items / SHARE).max(LEAST));
-    let efforts_of = |(vector, sequence): (Cow<'_, [f32]>, u64)| efforts_of(view, reach, &vector, sequence);
-    let efforts = sample.into_par_iter().map(efforts_of).collect::<Result<Vec<_>>>()?;
-    let curves = NEIGHBOURS.map(|neighbours| curve(&efforts, neighbours)).into();
+    let reach = Reach::Effort((items / SHARE).max(LEAST));
+    let curve_for = |neighbours| {
+        let efforts_of =
+            |(vector, sequence): &(Cow<'_, [f32]>, u64)| efforts_of(view, (reach, neighbours), vector, *sequence);
+        Ok(curve(sample.par_iter().map(efforts_of).collect::<Result<Vec<_>>>()?.concat(), neighbours))
+    };
+    let curves = NEIGHBOURS.into_iter().map(curve_for).collect::<Result<_>>()?;
     Ok(Effort { items, sequence: view.counters.next_sequence, curves })
 }
 
-/// For each neighbour that counts, nearest first: the items scanned when it was found; `None` for what is in no leaf,
-/// which costs no effort.
-fn efforts_of(view: &View, reach: Reach, vector: &[f32], own_sequence: u64) -> Result<Vec<Option<u32>>> {
-    let k = 1 + PASSED_OVER + MOST_NEIGHBOURS;
+/// The effort spent when each of the neighbours that count was found, but for what is in no leaf, which costs none.
+fn efforts_of(
+    view: &View,
+    (reach, neighbours): (Reach, usize),
+    vector: &[f32],
+    own_sequence: u64,
+) -> Result<Vec<u32>> {
+    let k = 1 + PASSED_OVER + neighbours;
     // Where ties are the rule, whichever of them is found counts as found: of thousands at one distance, those of the
     // smallest ids may be anywhere.
     let first_found = view.store.metric == Metric::Hamming;
     let request = Request { vector, k, reach, max_distance: f32::INFINITY, filter: None, first_found };
     let answer = search(view, &request)?;
     let others = answer.found.iter().filter(|found| found.sequence != own_sequence).skip(PASSED_OVER);
-    Ok(others.map(|found| found.found_at).collect())
+    Ok(others.take(neighbours).filter_map(|found| found.found_at).collect())
 }
 
 /// The distribution of the efforts of the nearest neighbours of all sampled items.
-fn curve(efforts: &[Vec<Option<u32>>], neighbours: usize) -> EffortCurve {
-    let mut scanned: Vec<u32> =
-        efforts.iter().flat_map(|efforts| efforts.iter().take(neighbours).flatten()).copied().collect();
-    scanned.sort_unstable();
+fn curve(mut efforts: Vec<u32>, neighbours: usize) -> EffortCurve {
+    efforts.sort_unstable();
     let points = RECALLS.iter().filter_map(|&recall| {
-        let rank = (recall * scanned.len() as f32).ceil() as usize;
-        scanned.get(rank.max(1) - 1).map(|&effort| (recall, u64::from(effort)))
+        let rank = (recall * efforts.len() as f32).ceil() as usize;
+        efforts.get(rank.max(1) - 1).map(|&effort| (recall, u64::from(effort)))
     });
     EffortCurve { neighbours: neighbours as u32, points: points.collect() }
 }
 
-/// How many items to scan for a recall of the k nearest. Without a measurement yet: as many as is surely enough for
-/// small stores, and all of them where the caller wants every neighbour.
+/// The effort for a recall of the k nearest. Without a measurement yet: as much as is surely enough for small stores, and
+/// every leaf where the caller wants every neighbour.
 pub(crate) fn reach_for(view: &View, recall: f32, k: usize) -> Reach {
     let (segments, _) = view.sources();
     let items: u64 = segments.iter().map(|segment| segment.items() as u64).sum();
@@ -98,10 +103,10 @@ pub(crate) fn reach_for(view: &View, recall: f32, k: usize) -> Reach {
     let growth = (items as f64 / view.effort.items.max(1) as f64).max(1.0);
     let ties = if view.store.metric == Metric::Hamming { LEAST_OF_TIES } else { 0.0 };
     let least = least(recall, segments.iter().map(|segment| segment.items())).max(ties);
-    Reach::Items((measured * growth * HEADROOM).max(least).ceil() as u64)
+    Reach::Effort((measured * growth * HEADROOM).max(least).ceil() as u64)
 }
 
-/// The items that are scanned for a recall whatever was measured: `LEAST_ROOTS` times the root of each segment's items, for
+/// The effort that is spent for a recall whatever was measured: `LEAST_ROOTS` times the root of each segment's items, for
 /// each has its own nearest leaves; and less below `USUAL_RECALL`, in the inverse of what may be missed.
 fn least(recall: f32, segments: impl Iterator<Item = usize>) -> f64 {
     let share = f64::from(1.0 - USUAL_RECALL) / f64::from(1.0 - recall);
@@ -125,11 +130,11 @@ fn effort_for(curves: &[EffortCurve], recall: f32, k: usize) -> f64 {
     below.1 * (k / below.0).max(1.0).sqrt()
 }
 
-/// Items to scan for the usual number of neighbours where nothing was measured yet.
-const UNMEASURED: f64 = 4096.0;
+/// The effort for the usual number of neighbours where nothing was measured yet.
+const UNMEASURED: f64 = 12_288.0;
 const USUAL_NEIGHBOURS: f64 = 10.0;
 
-/// Items that are always scanned under hamming. Where all the nearest tie, the measured effort may be a leaf or two; for so
+/// The least effort under hamming. Where all the nearest tie, the measured effort may be a leaf or two; for so
 /// few a search ranks too few groups, and misses leaves that the measurement, which ranks them all, found at once.
 const LEAST_OF_TIES: f64 = 1024.0;
 
@@ -138,8 +143,8 @@ const HEADROOM: f64 = 1.5;
 
 /// Where items lie in dense clouds, as near-copies and passages that overlap do, all of them are easy to search by, however
 /// many of the nearest do not count; and queries from outside are not. What real queries needed for a recall of .95 was 3 to
-/// 11 roots of the number of items, on real sets and on such clouds; ranking the leaves takes as many steps anyway.
-const LEAST_ROOTS: f64 = 6.0;
+/// 20 roots of the number of items, on real sets and on such clouds; ranking the leaves takes as many steps anyway.
+const LEAST_ROOTS: f64 = 12.0;
 const USUAL_RECALL: f32 = 0.95;
 
 /// The effort at a recall, linear in the share of neighbours missed (on a logarithmic scale).
@@ -177,9 +182,9 @@ mod tests {
     #[test]
     fn the_least_effort_grows_with_the_root_of_the_items_and_with_recall() {
         let at = |recall, items| least(recall, [items].into_iter()).round() as u64;
-        assert_eq!([0, 100, 10_000, 1_000_000].map(|items| at(0.95, items)), [0, 60, 600, 6000]);
-        assert_eq!(least(0.95, [10_000, 100, 100].into_iter()).round(), 720.0);
-        assert_eq!([0.5, 0.9, 0.99, 0.9999].map(|recall| at(recall, 1_000_000)), [600, 3000, 6000, 6000]);
+        assert_eq!([0, 100, 10_000, 1_000_000].map(|items| at(0.95, items)), [0, 120, 1200, 12_000]);
+        assert_eq!(least(0.95, [10_000, 100, 100].into_iter()).round(), 1440.0);
+        assert_eq!([0.5, 0.9, 0.99, 0.9999].map(|recall| at(recall, 1_000_000)), [1200, 6000, 12_000, 12_000]);
     }
 
     #[test]

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use super::guarded;
 use crate::code::QueryCode;
-use crate::distance::{Kernels, LANES, prefetch};
+use crate::distance::{Bound, Kernels, LANES, prefetch};
 use crate::error::Result;
 use crate::snapshot::LiveSegment;
 
-/// The ranked groups hold this many times the items to be scanned, at least.
+/// The groups whose leaves are listed hold this many times the items scanned, at least.
 const GROUP_REACH: u64 = 12;
+
+/// For how much of its effort a search lists leaves at first. Most need less than all of it.
+const FIRST_SHARE: u64 = 2;
 
 /// Leaves sorted at a time beyond what the effort asks for.
 const SPARE_LEAVES: usize = 8;
@@ -19,6 +22,8 @@ const SPARE_LEAVES: usize = 8;
 pub(super) struct RankedLeaf {
     pub(super) segment: u32,
     pub(super) leaf: u32,
+    /// The estimate it is ranked by, in the measure of [`QueryCode::bound`].
+    pub(super) estimate: f32,
 }
 
 /// A group and its nearness.
@@ -38,12 +43,14 @@ pub(super) struct Directory {
     /// A key a leaf: its estimated nearness, in bits that ascend with it, and its number among the leaves of all segments.
     keys: Vec<u64>,
     sorted: usize,
+    /// Items of an average leaf, one at least.
+    leaf_items: u64,
     /// Groups whose leaves are not in the list yet.
     next_group: usize,
 }
 
 impl Directory {
-    /// Ranks the groups of all segments, and the leaves of as many as `items` to be scanned ask for.
+    /// Ranks the groups of all segments, and the leaves of as many as scanning a share of `items` asks for.
     pub(super) fn rank(
         &mut self,
         kernels: &Kernels,
@@ -66,26 +73,32 @@ impl Directory {
                 self.groups.push(RankedGroup { score, segment: number as u32, group: group as u32 });
             }
         }
-        let wanted = items.saturating_mul(GROUP_REACH);
-        if wanted < all_items {
+        let items = if items < all_items { items / FIRST_SHARE } else { u64::MAX };
+        if items.saturating_mul(GROUP_REACH) < all_items {
             self.groups.sort_unstable_by(|a, b| a.score.total_cmp(&b.score));
         }
-        let items_per_leaf = (all_items / all_leaves.max(1) as u64).max(1);
-        self.extend(kernels, query, segments, usize::try_from(wanted / items_per_leaf).unwrap_or(usize::MAX))?;
-        self.sort(usize::try_from(items / items_per_leaf).unwrap_or(usize::MAX).saturating_add(SPARE_LEAVES));
+        self.leaf_items = (all_items / all_leaves.max(1) as u64).max(1);
+        self.reach(kernels, query, segments, items)?;
+        self.sort(usize::try_from(items / self.leaf_items).unwrap_or(usize::MAX).saturating_add(SPARE_LEAVES));
         Ok(())
     }
 
-    /// The leaf at a rank; `None` when all are ranked before.
+    /// The leaf at a rank, after so many items were scanned; `None` when all are ranked before.
+    ///
+    /// Lists the leaves of further groups when the scan has come far enough. They are ranked among those that are not
+    /// scanned yet.
     pub(super) fn get(
         &mut self,
         kernels: &Kernels,
         query: &QueryCode,
         segments: &[&Arc<LiveSegment>],
-        rank: usize,
+        (rank, scanned): (usize, u64),
     ) -> Result<Option<RankedLeaf>> {
-        if rank >= self.keys.len() {
-            self.extend(kernels, query, segments, usize::MAX)?;
+        let is_at_end = rank >= self.keys.len();
+        let listed = self.keys.len() as u64 * self.leaf_items;
+        if self.next_group < self.groups.len() && (is_at_end || scanned.saturating_mul(GROUP_REACH) > listed) {
+            self.sorted = self.sorted.min(rank);
+            self.reach(kernels, query, segments, if is_at_end { u64::MAX } else { scanned.saturating_mul(2) })?;
         }
         if rank >= self.sorted && rank < self.keys.len() {
             self.sort(self.sorted.max(SPARE_LEAVES) * 2);
@@ -95,20 +108,23 @@ impl Directory {
 
     /// The leaf at a rank if it is sorted already, for prefetching.
     pub(super) fn peek(&self, rank: usize) -> Option<RankedLeaf> {
-        let number = *self.keys.get(..self.sorted)?.get(rank)? as u32;
+        let key = *self.keys.get(..self.sorted)?.get(rank)?;
+        let number = key as u32;
         let segment = self.bases.partition_point(|&base| base <= number).checked_sub(1)?;
-        Some(RankedLeaf { segment: segment as u32, leaf: number - self.bases[segment] })
+        let estimate = from_ascending_bits((key >> 32) as u32);
+        Some(RankedLeaf { segment: segment as u32, leaf: number - self.bases[segment], estimate })
     }
 
-    /// Estimates the leaves of further groups, until the list has `wanted` more.
-    fn extend(
+    /// Estimates the leaves of further groups, until the list has as many as scanning `items` asks for.
+    fn reach(
         &mut self,
         kernels: &Kernels,
         query: &QueryCode,
         segments: &[&Arc<LiveSegment>],
-        wanted: usize,
+        items: u64,
     ) -> Result<()> {
-        let wanted = self.keys.len().saturating_add(wanted);
+        let wanted = items.saturating_mul(GROUP_REACH) / self.leaf_items;
+        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
         let mut scores = [0.0; LANES];
         while let Some(group) = self.groups.get(self.next_group).filter(|_| self.keys.len() < wanted) {
             self.next_group += 1;
@@ -117,7 +133,7 @@ impl Directory {
                 prefetch(segments[ahead.segment as usize].group_bytes(ahead.group as usize));
             }
             let run = guarded(segments[segment as usize], |segment| segment.group(number))?;
-            let bound = query.bound(kernels, &run);
+            let bound = Bound { slack: 0.0, ..query.bound(kernels, &run) };
             for (block, first) in run.blocks().zip((0..).step_by(LANES)) {
                 kernels.scan(&block, query.table(), bound, &mut scores);
                 // Leaves are numbered group by group, which was checked when the segment was opened.
@@ -149,4 +165,8 @@ fn ascending_bits(score: f32) -> u32 {
     let bits = score.to_bits();
     // All bits of a negative one, the sign alone of the others.
     bits ^ ((bits as i32 >> 31) as u32 | 1 << 31)
+}
+
+fn from_ascending_bits(bits: u32) -> f32 {
+    f32::from_bits(if bits >> 31 == 0 { !bits } else { bits ^ 1 << 31 })
 }

@@ -1,6 +1,7 @@
 //! The scan of coded items: the best leaves of the segments, and the delta.
 
 use super::directory::RankedLeaf;
+use super::spent::spent;
 use super::{Place, Scratch, Search, guarded};
 use crate::code::{NO_ENTRY, QueryCode};
 use crate::distance::{Block, Bound, LANES, prefetch};
@@ -66,14 +67,14 @@ impl Search<'_> {
         pending.clear();
         let mut opening = OPENING_ITEMS.saturating_add(self.request.k.saturating_mul(4));
         let mut rank = 0;
-        loop {
-            if self.scanned >= budget {
+        while let Some(leaf) = directory.get(self.kernels, query, self.segments, (rank, self.scanned))? {
+            self.spent = self.spent.max(self.spent_on(query, self.scanned, leaf.estimate));
+            if self.spent >= budget {
                 self.measure_all(query, passing, pending)?;
                 if self.top.is_full() {
                     return Ok(());
                 }
             }
-            let Some(leaf) = directory.get(self.kernels, query, self.segments, rank)? else { break };
             if let Some(ahead) = directory.peek(rank + PREFETCH_LEAVES) {
                 prefetch(self.segments[ahead.segment as usize].leaf_bytes(ahead.leaf as usize));
             }
@@ -87,9 +88,14 @@ impl Search<'_> {
         self.measure_all(query, passing, pending)
     }
 
+    /// The effort spent on items before the scan of a leaf.
+    pub(super) fn spent_on(&self, query: &QueryCode, items: u64, leaf: f32) -> u64 {
+        query.squared_distance(self.top.threshold()).map_or(items, |kth| spent(items, leaf, kth))
+    }
+
     /// Collects the lanes of a leaf that pass.
     fn scan_leaf(&mut self, query: &QueryCode, leaf: RankedLeaf, passing: &mut Vec<Passing>) -> Result<()> {
-        let RankedLeaf { segment, leaf } = leaf;
+        let RankedLeaf { segment, leaf, .. } = leaf;
         let run = guarded(self.segments[segment as usize], |segment| segment.leaf(leaf as usize))?;
         self.scanned += u64::from(run.entries());
         let found_at = self.found_at();

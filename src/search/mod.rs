@@ -13,6 +13,7 @@ mod leaves;
 mod rounded;
 mod selected;
 mod selection;
+mod spent;
 mod top;
 mod values;
 
@@ -43,8 +44,8 @@ use crate::types::{Id, SequenceRange};
 /// How much of the segments a query scans. The delta and unbuilt ranges are always searched whole.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Reach {
-    /// Leaves with about so many items, and more only while there are fewer than k candidates.
-    Items(u64),
+    /// Leaves until so much effort is [`spent`], and more only while there are fewer than k candidates.
+    Effort(u64),
     /// Every leaf, by its codes.
     EveryLeaf,
     /// Every vector; no codes.
@@ -75,7 +76,7 @@ pub(crate) struct Found {
     pub(crate) id: Id,
     pub(crate) sequence: u64,
     pub(crate) distance: f32,
-    /// Items of segments scanned when it was found in one.
+    /// The effort spent when it was found in a segment.
     pub(crate) found_at: Option<u32>,
 }
 
@@ -145,6 +146,8 @@ struct Search<'a> {
     rows: RefCell<Vec<(Vec<u8>, u64)>>,
     /// Items of segments scanned so far.
     scanned: u64,
+    /// The effort spent so far.
+    spent: u64,
     examined: Examined,
     /// Positions looked at, where items are in several trees.
     seen: HashSet<(u32, u32)>,
@@ -166,6 +169,7 @@ impl<'a> Search<'a> {
             top: Top::new(request.k, request.max_distance),
             rows: RefCell::default(),
             scanned: 0,
+            spent: 0,
             examined: Examined::default(),
             seen: HashSet::new(),
         }
@@ -208,12 +212,12 @@ impl<'a> Search<'a> {
         self.read_rows(&scratch.query, None)
     }
 
-    /// Items of segments to scan; `u64::MAX` for all.
+    /// The effort to spend; `u64::MAX` to scan all leaves.
     fn budget(&self) -> u64 {
         let items: u64 = self.segments.iter().map(|segment| segment.items() as u64).sum();
         match self.request.reach {
-            Reach::Items(budget) if budget < items => budget,
-            Reach::Items(_) | Reach::EveryLeaf | Reach::Exact => u64::MAX,
+            Reach::Effort(budget) if budget < items => budget,
+            Reach::Effort(_) | Reach::EveryLeaf | Reach::Exact => u64::MAX,
         }
     }
 
@@ -238,9 +242,9 @@ impl<'a> Search<'a> {
         self.view.dead.contains(sequence)
     }
 
-    /// Items of segments scanned so far, as candidates remember it.
+    /// The effort spent so far, as candidates remember it.
     fn found_at(&self) -> u32 {
-        u32::try_from(self.scanned).unwrap_or(u32::MAX)
+        u32::try_from(self.spent).unwrap_or(u32::MAX)
     }
 
     fn offer(&mut self, distance: f32, place: Place, found_at: u32) -> Result<bool> {

@@ -56,8 +56,12 @@ struct Walk {
     rank: usize,
     /// Items of the leaves ranked before.
     passed: u64,
-    /// Items to be passed; unknown until enough selected ones were seen.
+    /// The effort spent by passing them.
+    spent: u64,
+    /// The effort to spend; unknown until enough selected ones were seen.
     limit: Option<u64>,
+    /// Items to be passed whatever they cost.
+    least: u64,
     /// Items after which it is known at the latest, for then the neighbourhood was dropped.
     decided_by: u64,
 }
@@ -67,7 +71,7 @@ impl Walk {
     /// times while the items passed grow by `CHANGES / k`: the walk ends when it has not changed for so long.
     fn extend(&mut self, passed: u64, k: usize) {
         let more = passed.saturating_mul(CHANGES) / k.max(1) as u64;
-        self.limit = self.limit.map(|limit| limit.max(passed.saturating_add(more)));
+        self.least = passed.saturating_add(more);
     }
 
     fn is_undecided_too_long(&self) -> bool {
@@ -75,7 +79,7 @@ impl Walk {
     }
 
     fn is_over(&self) -> bool {
-        self.limit.is_some_and(|limit| self.passed >= limit)
+        self.passed >= self.least && self.limit.is_some_and(|limit| self.spent >= limit)
     }
 }
 
@@ -114,7 +118,7 @@ impl Search<'_> {
         self.read_rows(&scratch.query, Some(&selection.rows))
     }
 
-    /// Items to be passed where one in `here` of those near the query is selected, and one in `everywhere` of all.
+    /// The effort to spend where one in `here` of those near the query is selected, and one in `everywhere` of all.
     fn limit(&self, here: f64, everywhere: f64) -> u64 {
         let dropped = (here / everywhere).max(1.0);
         match self.budget() {
@@ -123,15 +127,16 @@ impl Search<'_> {
         }
     }
 
-    /// Whether the exact distances of `selected` items cost less than following the ranks over `limit` more items.
+    /// Whether the exact distances of `selected` items cost less than following the ranks for so much more effort, every item
+    /// counting once: where few are selected, the k-th of them is about as far as the leaves.
     /// Where the filter dropped what is near, the rest is about equally far, and codes rule out little of it.
-    fn measuring_is_cheaper(&self, selected: u64, limit: u64, dropped: bool) -> bool {
+    fn measuring_is_cheaper(&self, selected: u64, effort: u64, dropped: bool) -> bool {
         let (mut items, mut leaves) = (0, 0);
         for segment in self.segments {
             items += segment.items() * segment.trees();
             leaves += segment.leaves();
         }
-        let share = (limit as f64 / items.max(1) as f64).min(1.0);
+        let share = (effort as f64 / items.max(1) as f64).min(1.0);
         let per_leaf = selected as f64 / leaves.max(1) as f64;
         let ranked = share * leaves as f64;
         let leaf_cost = if dropped { f64::INFINITY } else { SCANNED_LEAF };
@@ -202,7 +207,7 @@ impl Search<'_> {
                 let left = selected.saturating_sub(self.scanned);
                 let dropped = here > DROPPED * everywhere;
                 let expected = if dropped { limit.saturating_mul(TOO_FAR) } else { limit };
-                if self.measuring_is_cheaper(left, expected.saturating_sub(passed), dropped) {
+                if self.measuring_is_cheaper(left, expected.saturating_sub(walk.spent), dropped) {
                     self.examined.plan = Plan::MatchesMeasured;
                     self.measure(query, pending)?;
                     return self.measure_selected(query, segments);
@@ -223,9 +228,10 @@ impl Search<'_> {
         walk: &mut Walk,
     ) -> Result<Option<SelectedLeaf>> {
         while !walk.is_undecided_too_long()
-            && let Some(ranked) = directory.get(self.kernels, query, self.segments, walk.rank)?
+            && let Some(ranked) = directory.get(self.kernels, query, self.segments, (walk.rank, walk.passed))?
         {
             walk.rank += 1;
+            walk.spent = walk.spent.max(self.spent_on(query, walk.passed, ranked.estimate));
             let (live, selected) = (self.segments[ranked.segment as usize], &segments[ranked.segment as usize]);
             let (segment, leaf) = (ranked.segment, ranked.leaf);
             let positions = live.leaf_positions(leaf as usize);

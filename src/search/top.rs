@@ -7,7 +7,7 @@ use crate::error::Result;
 pub(crate) struct Candidate {
     pub(crate) distance: f32,
     pub(crate) place: Place,
-    /// Items of segments scanned when it was found.
+    /// The effort spent when it was found.
     pub(crate) found_at: u32,
 }
 

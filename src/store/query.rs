@@ -156,14 +156,17 @@ impl Query {
     }
 
     /// The recall to aim at, from 0 to 1. Default: 0.95. How much that takes was measured on the store's own items, for
-    /// 1, 10 and 100 neighbours; no less is scanned than six roots of each segment's items. Queries far from all items may
+    /// 1, 10 and 100 neighbours; no less is spent than twelve roots of each segment's items. Queries far from all items may
     /// find less: [`Snapshot::measure_recall_of`](crate::Snapshot::measure_recall_of) measures yours. 1 scans every leaf.
     pub fn recall(mut self, recall: f32) -> Query {
         self.effort = Effort::Recall(recall);
         self
     }
 
-    /// The number of items of segments to scan, in place of a recall. More is slower and finds more.
+    /// How far to go, in place of a recall: the items of segments to scan, each counting as many times as the leaf that comes
+    /// next is farther than the k-th neighbour found (the ratio of their squared distances, squared; 1/16 to 16). So
+    /// about as many are scanned, fewer where what is left is far, more where it is not. Under dot each counts once. More
+    /// is slower and finds more.
     pub fn effort(mut self, items: usize) -> Query {
         self.effort = Effort::Items(items);
         self
@@ -283,7 +286,7 @@ impl Query {
                 return Err(Error::InvalidArgument("expected a recall from 0 to 1, found NaN".into()));
             }
             Effort::Recall(recall) => search::reach_for(view, recall, k),
-            Effort::Items(items) => Reach::Items(items as u64),
+            Effort::Items(items) => Reach::Effort(items as u64),
             Effort::Exact => Reach::Exact,
         };
         let node = self.node();

@@ -97,7 +97,7 @@ impl Inner {
             }
         }
         let default_effort = match search::reach_for(&view, 0.95, 10) {
-            Reach::Items(items) => items,
+            Reach::Effort(items) => items,
             Reach::EveryLeaf | Reach::Exact => view.len,
         };
         Ok(Stats {

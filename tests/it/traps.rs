@@ -163,6 +163,26 @@ fn more_effort_finds_more_and_a_recall_is_an_effort() {
 }
 
 #[test]
+fn a_query_apart_from_the_items_scans_more_for_the_same_effort() {
+    let dir = Dir::in_memory();
+    let vectors = clustered(6000, 24, 0.0);
+    for metric in [Metric::Cosine, Metric::Euclidean, Metric::Manhattan] {
+        let store = filled(&dir, Options::new(), metric, &vectors).0;
+        let scanned = |query: &[f32]| {
+            let query = store.query(query).unwrap().effort(1000);
+            query.run_with_report().unwrap().1.scanned
+        };
+        let halfway =
+            |pair: &[Vec<f32>]| -> Vec<f32> { pair[0].iter().zip(&pair[1]).map(|(a, b)| (a + b) / 2.0).collect() };
+        let near: u64 = vectors[..19].iter().map(|item| scanned(item)).sum();
+        let apart: u64 = vectors[..20].windows(2).map(|pair| scanned(&halfway(pair))).sum();
+        assert!(near < apart, "{metric}: {near} {apart}");
+        store.close().unwrap();
+        std::fs::remove_dir_all(dir.store()).unwrap();
+    }
+}
+
+#[test]
 fn a_batch_of_searches_answers_like_one_after_the_other() {
     let dir = Dir::in_memory();
     let vectors = clustered(3000, 48, 0.0);

@@ -77,7 +77,7 @@ fn every_flipped_byte_of_every_kind_of_value_is_found() {
     filled(&path);
     let counts = verify(&path).unwrap();
     assert_eq!((counts.items, counts.dead, counts.segments), (24, 1, 1));
-    for key in ["format", "store", "sequence", "segment", "flushed", "mean", "efforts"] {
+    for key in ["format", "store", "sequence", "segment", "flushed", "mean", "spent"] {
         every_flip_is_found::<&[u8]>(&path, "meta", &key.as_bytes());
     }
     every_flip_is_found::<&[u8]>(&path, "ids", &Id::Number(7).to_bytes().as_slice());
