@@ -102,12 +102,11 @@ impl Codes {
     pub(super) fn probe<'a>(&self, probe: &Probe<'a>) -> Option<CodeProbe<'a>> {
         let components: &[f32] = bytemuck::cast_slice(probe.words());
         let squared = self.measure.squared_norm(probe.words());
-        let wide = || components.iter().map(|&component| f64::from(component));
         let norm = f64::from(squared).sqrt();
         SANE.contains(&squared).then(|| CodeProbe {
             components,
-            sum: wide().sum(),
-            magnitude: wide().map(f64::abs).sum(),
+            sum: wide_sum(components, f64::from),
+            magnitude: wide_sum(components, |component| f64::from(component.abs())),
             norm: norm * (1.0 + self.rounding),
             inverse_norm: 1.0 / norm,
         })
@@ -162,7 +161,7 @@ impl Codes {
         };
         (SANE.contains(&squared) && addend.is_finite()).then(|| CodePlane {
             components,
-            sum: components.iter().map(|&component| f64::from(component)).sum(),
+            sum: wide_sum(components, f64::from),
             addend,
             reach,
             slack: addend.abs() * EPSILON * EPSILON,
@@ -255,6 +254,19 @@ impl Codes {
         header.copy_from_slice(bytemuck::bytes_of(&[low, step, error, inverse_norm as f32]));
         error.is_finite().then_some(())
     }
+}
+
+/// The sum of a term of each component, in lanes so that no addition waits for the one before.
+fn wide_sum(components: &[f32], term: impl Fn(f32) -> f64) -> f64 {
+    const LANES: usize = 8;
+    let (pieces, rest) = components.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for piece in pieces {
+        for (lane, &component) in lanes.iter_mut().zip(piece) {
+            *lane += term(component);
+        }
+    }
+    lanes.into_iter().sum::<f64>() + rest.iter().map(|&component| term(component)).sum::<f64>()
 }
 
 /// Writes the nearest of 256 even steps from the lowest component to the highest; returns the lowest and the step.

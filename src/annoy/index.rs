@@ -16,7 +16,7 @@ use super::measure::Measure;
 use super::open;
 use super::search::{self, Forest, Scratch};
 use super::{Format, Metric};
-use crate::error::{Error, Result, VectorFault};
+use crate::error::{Error, Result};
 use crate::fs::Map;
 
 /// The seed of an index that none was given.
@@ -104,7 +104,7 @@ impl AnnoyIndex {
         if item >= i32::MAX as usize {
             return Err(refused(format!("expected an id below {}, found {item}", i32::MAX)));
         }
-        self.check_vector(vector)?;
+        self.layout.check(vector)?;
         let layout = self.layout;
         let mut words = vec![0; layout.node];
         let mut node = NodeMut { layout: &layout, words: &mut words };
@@ -316,7 +316,7 @@ impl AnnoyIndex {
 
     /// The `n` nearest items of a vector, nearest first. See [`get_nns_by_item`](AnnoyIndex::get_nns_by_item).
     pub fn get_nns_by_vector(&self, vector: &[f32], n: usize, search_k: i64) -> Result<Vec<(usize, f32)>> {
-        self.check_vector(vector)?;
+        self.layout.check(vector)?;
         match self.layout.metric {
             Metric::Hamming => self.nearest(&self.layout.encode(vector), n, search_k),
             _ => self.nearest(bytemuck::cast_slice(vector), n, search_k),
@@ -422,17 +422,6 @@ impl AnnoyIndex {
 
     fn item_words(&self, item: usize) -> Result<Vec<u32>> {
         Ok(self.item_node(item)?.split_off(self.layout.vector))
-    }
-
-    fn check_vector(&self, vector: &[f32]) -> Result<()> {
-        let expected = self.layout.dimension;
-        if vector.len() != expected {
-            return Err(Error::DimensionMismatch { expected, found: vector.len() });
-        }
-        match vector.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-            Some((component, &value)) => Err(Error::InvalidVector(VectorFault::NotFinite { component, value })),
-            None => Ok(()),
-        }
     }
 
     fn expect_growing(&self, action: &str) -> Result<()> {

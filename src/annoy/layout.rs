@@ -4,7 +4,7 @@
 //! of the roots. A node is looked at as 32-bit words, to which every field is aligned, 64-bit words of bits included.
 
 use super::{Format, Metric};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, VectorFault};
 
 /// Most components of a vector: so that the size of a node fits 32 bits, whatever the metric.
 const MAX_DIMENSION: usize = 1 << 24;
@@ -63,6 +63,22 @@ impl Layout {
     /// Words of a vector.
     pub(super) fn width(&self) -> usize {
         self.node - self.vector
+    }
+
+    /// Whether a vector has the index's dimension and finite components.
+    pub(super) fn check(&self, vector: &[f32]) -> Result<()> {
+        let (expected, found) = (self.dimension, vector.len());
+        if found != expected {
+            return Err(Error::DimensionMismatch { expected, found });
+        }
+        // All are looked at before any decides: nearly always all are finite.
+        if vector.iter().fold(true, |finite, value| finite & value.is_finite()) {
+            return Ok(());
+        }
+        match vector.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            Some((component, &value)) => Err(Error::InvalidVector(VectorFault::NotFinite { component, value })),
+            None => Ok(()),
+        }
     }
 
     /// The words that stand for a vector: its components, or its bits (the first component is the lowest bit).

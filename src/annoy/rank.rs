@@ -57,6 +57,9 @@ impl Ranking<'_> {
     ) {
         bounds.clear();
         let mut without = 0;
+        for &first in &candidates[..CODES_AHEAD.min(candidates.len())] {
+            crate::distance::prefetch(codes.bytes(first));
+        }
         for at in 0..candidates.len() {
             if let Some(&next) = candidates.get(at + CODES_AHEAD) {
                 crate::distance::prefetch(codes.bytes(next));

@@ -41,9 +41,13 @@ pub(super) fn avx512vnni() -> Option<&'static Kernels> {
 /// Asks for every cache line of a slice, wherever in a line it starts and ends.
 pub(super) fn prefetch(bytes: &[u8]) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    for byte in bytes.iter().step_by(64).chain(bytes.last()) {
+    const LINE: usize = 64;
+    let range = bytes.as_ptr_range();
+    let mut line = range.start.map_addr(|address| address & !(LINE - 1));
+    while line < range.end {
         // SAFETY: SSE is part of x86-64, and a prefetch of any address is a hint that never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(byte).cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+        line = line.wrapping_add(LINE);
     }
 }
 
