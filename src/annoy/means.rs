@@ -202,3 +202,74 @@ impl MeanDirection {
 fn scale(values: &mut [f32], factor: f32) {
     values.iter_mut().for_each(|value| *value *= factor);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::annoy::Format;
+    use crate::annoy::layout::Layout;
+
+    const DIMENSION: usize = 100;
+
+    /// Two kinds of items, in turns, `apart` from each other in each component of a span of about 200.
+    fn items(layout: &Layout, apart: f32) -> Vec<u32> {
+        let item = |number: usize| {
+            let mut words = vec![0; layout.node];
+            let mut node = NodeMut { layout, words: &mut words };
+            node.set_descendants(1);
+            for (at, component) in node.components().iter_mut().enumerate() {
+                let common = (at * 37 % 101) as f32 * 2.0 - 100.0;
+                let own = (at * 13 + number * 7) % 11;
+                let side = if (at + number).is_multiple_of(2) { 1.0 } else { -1.0 };
+                *component = common + apart * (side + 0.01 * own as f32);
+            }
+            let norm = Measure::new(layout).squared_norm(Node::new(layout, node.words).vector());
+            if layout.metric == Metric::Angular {
+                node.set_squared_norm(norm);
+            }
+            words
+        };
+        (0..STEPS).flat_map(item).collect()
+    }
+
+    /// The planes of two means of items: as builds take it, from the codes whatever they are worth, from the vectors.
+    fn planes(metric: Metric, apart: f32) -> [Vec<u32>; 3] {
+        let layout = Layout::new(DIMENSION, metric, Format::Release).unwrap();
+        let words = items(&layout, apart);
+        let (nodes, measure) = (Nodes::new(&layout, &words), Measure::new(&layout));
+        let codes = Codes::of_any(&layout, STEPS).expect("codes");
+        (0..STEPS).for_each(|item| codes.add(item as u32, nodes.at(item)));
+        let drawn: [u32; STEPS] = std::array::from_fn(|at| (at * 77 % STEPS) as u32);
+        let drawn = Drawn { nodes, measure: &measure, seeds: [0, 1].map(|seed| nodes.at(seed)), items: &drawn };
+        let plane = |draw: &dyn Fn(&mut NodeMut<'_>)| {
+            let mut words = vec![0; layout.node];
+            draw(&mut NodeMut { layout: &layout, words: &mut words });
+            words
+        };
+        let of_codes = |plane: &mut NodeMut<'_>| match metric {
+            Metric::Angular | Metric::Dot => drop(drawn.between_directions(Some(&codes), plane)),
+            _ => drop(drawn.half_way(Some(&codes), plane)),
+        };
+        [plane(&|plane| drawn.plane(Some(&codes), plane)), plane(&of_codes), plane(&|plane| drawn.plane(None, plane))]
+    }
+
+    const METRICS: [Metric; 4] = [Metric::Angular, Metric::Dot, Metric::Euclidean, Metric::Manhattan];
+
+    #[test]
+    fn means_that_are_closer_than_codes_can_tell_are_made_of_the_vectors() {
+        for metric in METRICS {
+            let [taken, of_codes, of_vectors] = planes(metric, 1e-3);
+            assert!(taken == of_vectors, "{metric}");
+            assert!(taken != of_codes, "{metric}: the codes give the same plane, so this shows nothing");
+        }
+    }
+
+    #[test]
+    fn means_that_codes_tell_apart_are_made_of_codes() {
+        for metric in METRICS {
+            let [taken, of_codes, of_vectors] = planes(metric, 30.0);
+            assert!(taken == of_codes, "{metric}");
+            assert!(taken != of_vectors, "{metric}: the vectors give the same plane, so this shows nothing");
+        }
+    }
+}
