@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::Metric;
 use super::layout::{Layout, Node, Nodes};
 use super::measure::{Measure, Probe};
+use super::rounded::{Rounded, wide_sum};
 use crate::distance::Coded;
 use crate::fs::Slots;
 
@@ -29,6 +30,8 @@ const MAX_DIMENSION: usize = 1 << 16;
 /// Squared norms whose products, quotients and sums neither overflow nor vanish. Other vectors get no code.
 const SANE: std::ops::RangeInclusive<f32> = 1e-15..=1e15;
 
+/// A vector is at most so many times as long as the norm of its code says.
+const LONGER: f64 = 1.05;
 const EPSILON: f64 = f32::EPSILON as f64;
 
 /// The codes of an index, as far as they are made: of all items by a build or a load, or of some at a time by searches,
@@ -50,17 +53,17 @@ pub(super) struct Codes {
 /// What a vector is bounded from.
 pub(super) struct CodeProbe<'a> {
     components: &'a [f32],
-    /// Of the components, and of their magnitudes.
-    sum: f64,
+    /// Where bounds are of products.
+    rounded: Option<Rounded>,
+    /// The sum of the components' magnitudes.
     magnitude: f64,
     norm: f64,
     inverse_norm: f64,
 }
 
 /// A plane that codes are asked for their side of.
-pub(super) struct CodePlane<'a> {
-    components: &'a [f32],
-    sum: f64,
+pub(super) struct CodePlane {
+    rounded: Rounded,
     /// What is added to the product with an item to make its margin.
     addend: f64,
     /// How far from the product with the vector that with its code may be, over the code's error.
@@ -105,7 +108,7 @@ impl Codes {
         let norm = f64::from(squared).sqrt();
         SANE.contains(&squared).then(|| CodeProbe {
             components,
-            sum: wide_sum(components, f64::from),
+            rounded: matches!(self.metric, Metric::Angular | Metric::Dot).then(|| Rounded::new(components)),
             magnitude: wide_sum(components, |component| f64::from(component.abs())),
             norm: norm * (1.0 + self.rounding),
             inverse_norm: 1.0 / norm,
@@ -128,14 +131,18 @@ impl Codes {
         let [low, step, error, inverse_norm]: [f32; HEADER / 4] = bytemuck::pod_read_unaligned(header);
         let coded = Coded { low, step, codes: &codes[..self.dimension] };
         let (kernels, error, below) = (self.measure.kernels(), f64::from(error), 1.0 - self.rounding);
-        let product = || {
-            let codes = kernels.dot_codes(probe.components, coded.codes);
-            f64::from(low) * probe.sum + f64::from(step) * f64::from(codes)
-        };
-        let bound = match self.metric {
-            Metric::Angular => 2.0 - 2.0 * (product() * probe.inverse_norm * f64::from(inverse_norm) + error),
-            Metric::Dot => -product() - probe.norm * error,
-            Metric::Manhattan => {
+        let bound = match (self.metric, &probe.rounded) {
+            (Metric::Angular, Some(rounded)) => {
+                // What rounding the probe makes of the product with a vector as long as the code's, at most.
+                let off = rounded.error * probe.inverse_norm * (LONGER + error);
+                let product = rounded.product(kernels, &coded) * probe.inverse_norm * f64::from(inverse_norm);
+                2.0 - 2.0 * (product + off + error)
+            }
+            (_, Some(rounded)) => {
+                let length = LONGER / f64::from(inverse_norm) + error;
+                -rounded.product(kernels, &coded) - rounded.error * length - probe.norm * error
+            }
+            (Metric::Manhattan, None) => {
                 let sum = f64::from(kernels.manhattan_coded(probe.components, &coded));
                 (sum * below - error - 4.0 * EPSILON * probe.magnitude).max(0.0) * below
             }
@@ -148,7 +155,7 @@ impl Codes {
     }
 
     /// `None` if the plane is none, or so strange that no code could tell a side.
-    pub(super) fn plane<'a>(&self, plane: Node<'a>) -> Option<CodePlane<'a>> {
+    pub(super) fn plane(&self, plane: Node<'_>) -> Option<CodePlane> {
         let components = plane.components();
         let squared = self.measure.squared_norm(plane.vector());
         let addend = f64::from(self.measure.addend(plane));
@@ -160,8 +167,7 @@ impl Codes {
             _ => f64::from(squared).sqrt() * (1.0 + self.rounding),
         };
         (SANE.contains(&squared) && addend.is_finite()).then(|| CodePlane {
-            components,
-            sum: wide_sum(components, f64::from),
+            rounded: Rounded::new(components),
             addend,
             reach,
             slack: addend.abs() * EPSILON * EPSILON,
@@ -178,18 +184,20 @@ impl Codes {
     }
 
     /// Whether the margin of a code's item from a plane is above zero; `None` if it is too close to tell.
-    pub(super) fn side(&self, plane: &CodePlane<'_>, slot: &[u8]) -> Option<bool> {
+    pub(super) fn side(&self, plane: &CodePlane, slot: &[u8]) -> Option<bool> {
         let (header, codes) = slot.split_at(HEADER);
         let [low, step, error, inverse_norm]: [f32; HEADER / 4] = bytemuck::pod_read_unaligned(header);
-        let product = self.measure.kernels().dot_codes(plane.components, &codes[..self.dimension]);
-        let margin = f64::from(low) * plane.sum + f64::from(step) * f64::from(product) + plane.addend;
-        let (margin, slack) = match self.metric {
-            // The errors are those of normalised vectors.
-            Metric::Angular => (margin * f64::from(inverse_norm), 0.0),
-            _ => (margin, plane.slack),
+        let coded = Coded { low, step, codes: &codes[..self.dimension] };
+        let margin = plane.rounded.product(self.measure.kernels(), &coded) + plane.addend;
+        let (error, inverse_norm) = (f64::from(error), f64::from(inverse_norm));
+        // All over the item's norm; the errors of angular codes are so already. What rounding the plane is off by grows
+        // with the length of what the code stands for, which is an error at most longer than the item.
+        let (error, slack) = match self.metric {
+            Metric::Angular => (error, 0.0),
+            _ => (error * inverse_norm, plane.slack * inverse_norm),
         };
-        let error = plane.reach * f64::from(error) + slack;
-        (margin.abs() > error).then_some(margin > 0.0)
+        let off = plane.reach * error + slack + plane.rounded.error * (LONGER + error);
+        (margin.abs() * inverse_norm > off * (1.0 + EPSILON)).then_some(margin > 0.0)
     }
 
     /// Whether searches make and read codes.
@@ -235,9 +243,13 @@ impl Codes {
         if !SANE.contains(&squared) || !SANE.contains(&stored) {
             return None;
         }
+        // A stored norm that is another vector's says nothing about this one's length.
+        if squared > 1.05 * stored {
+            return None;
+        }
         let (header, codes) = slot.split_at_mut(HEADER);
         let codes = &mut codes[..self.dimension];
-        let (low, step) = quantise(components, codes);
+        let (low, step) = self.measure.kernels().quantise(components, codes);
         let coded = Coded { low, step, codes };
         let (kernels, root) = (self.measure.kernels(), (self.dimension as f64).sqrt());
         // What sums of the query's products or differences with the vector or the code may be made of.
@@ -254,40 +266,6 @@ impl Codes {
         header.copy_from_slice(bytemuck::bytes_of(&[low, step, error, inverse_norm as f32]));
         error.is_finite().then_some(())
     }
-}
-
-/// The sum of a term of each component, in lanes so that no addition waits for the one before.
-fn wide_sum(components: &[f32], term: impl Fn(f32) -> f64) -> f64 {
-    const LANES: usize = 8;
-    let (pieces, rest) = components.as_chunks::<LANES>();
-    let mut lanes = [0.0; LANES];
-    for piece in pieces {
-        for (lane, &component) in lanes.iter_mut().zip(piece) {
-            *lane += term(component);
-        }
-    }
-    lanes.into_iter().sum::<f64>() + rest.iter().map(|&component| term(component)).sum::<f64>()
-}
-
-/// Writes the nearest of 256 even steps from the lowest component to the highest; returns the lowest and the step.
-fn quantise(components: &[f32], codes: &mut [u8]) -> (f32, f32) {
-    /// Added to a float32 of 0 to 255, it leaves the nearest integer in the lowest byte (2^23).
-    const ROUND: f32 = 8_388_608.0;
-    const LANES: usize = 16;
-    let (pieces, rest) = components.as_chunks::<LANES>();
-    let (mut lows, mut highs) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-    for piece in pieces {
-        lows = std::array::from_fn(|at| if piece[at] < lows[at] { piece[at] } else { lows[at] });
-        highs = std::array::from_fn(|at| if piece[at] > highs[at] { piece[at] } else { highs[at] });
-    }
-    let low = lows.iter().chain(rest).copied().fold(f32::INFINITY, f32::min);
-    let high = highs.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
-    let step = (high - low) / 255.0;
-    let steps = if step > 0.0 { 1.0 / step } else { 0.0 };
-    for (code, component) in codes.iter_mut().zip(components) {
-        *code = ((component - low) * steps + ROUND).to_bits() as u8;
-    }
-    (low, step)
 }
 
 #[cfg(test)]

@@ -105,9 +105,7 @@ impl Drawn<'_> {
             let Some(side) = nearer(distances) else { continue };
             counts[side] += 1.0;
             let share = 1.0 / counts[side];
-            for (mean, component) in means[side].iter_mut().zip(item) {
-                *mean += (component - *mean) * share;
-            }
+            kernels.approach(&mut means[side], item, share);
         }
         let components = plane.components();
         for ((out, a), b) in components.iter_mut().zip(&means[0]).zip(&means[1]) {

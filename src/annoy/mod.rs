@@ -34,6 +34,7 @@ mod means;
 mod measure;
 mod open;
 mod rank;
+mod rounded;
 mod search;
 mod split;
 mod transfer;

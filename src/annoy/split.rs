@@ -98,7 +98,7 @@ impl<'a> Splitter<'a> {
     fn take_sides_by_codes(
         &mut self,
         nodes: Nodes<'_>,
-        (codes, coded): (&Codes, &CodePlane<'_>),
+        (codes, coded): (&Codes, &CodePlane),
         items: &[u32],
         plane: Node<'_>,
     ) {

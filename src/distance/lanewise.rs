@@ -98,6 +98,14 @@ pub(super) fn add_assign(sum: &mut [f32], vector: &[f32]) {
     }
 }
 
+/// Moves a mean by a share of the way to a vector.
+#[inline(always)]
+pub(super) fn approach(mean: &mut [f32], vector: &[f32], share: f32) {
+    for (mean, component) in mean.iter_mut().zip(vector) {
+        *mean += (component - *mean) * share;
+    }
+}
+
 /// Float16 times a scale, as float32. The bits of a half, shifted to their places in a float, are 2^-112 times its value,
 /// also where it is subnormal. There are no infinities.
 #[inline(always)]
@@ -140,6 +148,28 @@ pub(super) fn round_to_bytes(values: &[f32], origin: &[f32], codes: &mut [i8]) -
         *code = ((value - origin) * per_step + ROUND_SIGNED).to_bits() as i8;
     }
     largest / 127.0
+}
+
+/// Writes which of 256 even steps from the lowest value to the highest is nearest to each; returns the lowest and the
+/// step.
+#[inline(always)]
+pub(super) fn quantise(values: &[f32], codes: &mut [u8]) -> (f32, f32) {
+    let (pieces, rest) = values.as_chunks::<PIECE>();
+    let (mut lows, mut highs) = ([f32::INFINITY; PIECE], [f32::NEG_INFINITY; PIECE]);
+    for piece in pieces {
+        for lane in 0..PIECE {
+            lows[lane] = if piece[lane] < lows[lane] { piece[lane] } else { lows[lane] };
+            highs[lane] = if piece[lane] > highs[lane] { piece[lane] } else { highs[lane] };
+        }
+    }
+    let low = lows.iter().chain(rest).copied().fold(f32::INFINITY, f32::min);
+    let high = highs.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max);
+    let step = (high - low) / 255.0;
+    let steps = if step > 0.0 { 1.0 / step } else { 0.0 };
+    for (code, value) in codes.iter_mut().zip(values) {
+        *code = ((value - low) * steps + ROUND).to_bits() as u8;
+    }
+    (low, step)
 }
 
 /// Writes the table entries of a query: for each group of four components and each of its 16 codes the signed sum,

@@ -4,9 +4,9 @@
 //! by name (`scalar`, `portable`, `ssse3`, `avx2`, `avx512`, `avx512vnni`) for tests and benchmarks; a set that the
 //! processor lacks is never used, whatever the variable says.
 //!
-//! What sets agree on: [`Kernels::dot_i8`], [`Kernels::dots_i8`], [`Kernels::hamming`], [`Kernels::scan_bytes`], the
+//! What sets agree on: [`Kernels::dot_i8`], [`Kernels::dots_i8`], [`Kernels::dot_codes`], [`Kernels::hamming`], [`Kernels::scan_bytes`], the
 //! integer sums of [`Kernels::scan`] and everything in `lanewise` (the Hadamard transform, the table of a query,
-//! rounding to bytes) are equal bit for bit. Sums of floats differ by rounding, because they are added in another
+//! rounding to bytes and quantising) are equal bit for bit. Sums of floats differ by rounding, because they are added in another
 //! order: by at most the length times half an epsilon, relative to the sum of magnitudes.
 
 mod byte_scan;
@@ -46,17 +46,19 @@ pub(crate) struct Kernels {
     hamming: fn(&[u8], &[u8]) -> u32,
     dot_i8: fn(&[i8], &[i8]) -> i32,
     dots_i8: fn(&[i8], &[i8], &mut [i32]),
-    dot_codes: fn(&[f32], &[u8]) -> f32,
+    dot_codes: fn(&[i16], &[u8]) -> i32,
     squared_euclidean_coded: fn(&[f32], &Coded<'_>) -> f32,
     manhattan_coded: fn(&[f32], &Coded<'_>) -> f32,
     scan: fn(&Block<'_>, &ScanTable, Bound, &mut [f32; LANES]) -> u32,
     scan_bytes: fn(&Block<'_>, &[u8], Bound, &mut [f32; LANES]) -> u32,
     fill: fn(&[f32], &mut [u8]) -> lanewise::Quantised,
+    quantise: fn(&[f32], &mut [u8]) -> (f32, f32),
     round_to_bytes: fn(&[f32], &[f32], &mut [i8]) -> f32,
     fill_levels: FillLevels,
     hadamard: fn(&mut [f32]),
     multiply: fn(&mut [f32], &[f32]),
     add_assign: fn(&mut [f32], &[f32]),
+    approach: fn(&mut [f32], &[f32], f32),
     widen_halves: fn(&[u16], f32, &mut [f32]),
     widen_bytes: fn(&[u8], f32, f32, &mut [f32]),
 }
@@ -110,15 +112,16 @@ impl Kernels {
         (self.dots_i8)(vector, rows, products);
     }
 
-    /// The sum of the products of a vector's components and another's codes. Like the two sums below it is off by at
-    /// most the length and eight, times half an epsilon, relative to the sum of its terms' magnitudes; a difference of
-    /// theirs is off by two epsilons of the magnitudes it is made of.
-    pub(crate) fn dot_codes(&self, vector: &[f32], codes: &[u8]) -> f32 {
+    /// The sum of the products of a vector's components and another's codes: exact if the magnitudes of the components
+    /// sum up to less than 2^31 / 255, otherwise modulo 2^32.
+    pub(crate) fn dot_codes(&self, vector: &[i16], codes: &[u8]) -> i32 {
         assert_eq!(vector.len(), codes.len(), "vectors of one length");
         (self.dot_codes)(vector, codes)
     }
 
-    /// The squared euclidean distance of a vector from one that is kept as codes.
+    /// The squared euclidean distance of a vector from one that is kept as codes. Like the sum below it is off by at
+    /// most the length and eight, times half an epsilon, relative to the sum of its terms' magnitudes; a difference of
+    /// theirs is off by two epsilons of the magnitudes it is made of.
     pub(crate) fn squared_euclidean_coded(&self, vector: &[f32], coded: &Coded<'_>) -> f32 {
         assert_eq!(vector.len(), coded.codes.len(), "vectors of one length");
         (self.squared_euclidean_coded)(vector, coded)
@@ -148,6 +151,13 @@ impl Kernels {
         (self.scan_bytes)(block, query, bound, lower)
     }
 
+    /// Writes which of 256 even steps from the lowest value to the highest is nearest to each; returns the lowest value
+    /// and the step, which are of no use where values or their span are not finite.
+    pub(crate) fn quantise(&self, values: &[f32], codes: &mut [u8]) -> (f32, f32) {
+        assert_eq!(values.len(), codes.len(), "a code for each value");
+        (self.quantise)(values, codes)
+    }
+
     /// Writes each value less its origin in steps of a 127th of the largest magnitude, rounded, and returns the step.
     /// Where that is nothing, or not finite, codes and step are 0.
     pub(crate) fn round_to_bytes(&self, values: &[f32], origin: &[f32], codes: &mut [i8]) -> f32 {
@@ -173,6 +183,12 @@ impl Kernels {
     pub(crate) fn add_assign(&self, sum: &mut [f32], vector: &[f32]) {
         assert_eq!(sum.len(), vector.len(), "vectors of one length");
         (self.add_assign)(sum, vector);
+    }
+
+    /// Moves each component of a mean by a share of what the vector's is away.
+    pub(crate) fn approach(&self, mean: &mut [f32], vector: &[f32], share: f32) {
+        assert_eq!(mean.len(), vector.len(), "vectors of one length");
+        (self.approach)(mean, vector, share);
     }
 
     /// Float16 (by their bits) times a scale, as float32.

@@ -22,11 +22,13 @@ pub(super) const SET: Kernels = Kernels {
     scan,
     scan_bytes,
     fill: lanewise::fill,
+    quantise: lanewise::quantise,
     round_to_bytes: lanewise::round_to_bytes,
     fill_levels: lanewise::fill_levels,
     hadamard: lanewise::hadamard,
     multiply: lanewise::multiply,
     add_assign: lanewise::add_assign,
+    approach: lanewise::approach,
     widen_halves: lanewise::widen_halves,
     widen_bytes: lanewise::widen_bytes,
 };
@@ -98,9 +100,14 @@ fn dots_i8(vector: &[i8], rows: &[i8], products: &mut [i32]) {
     }
 }
 
-fn dot_codes(vector: &[f32], codes: &[u8]) -> f32 {
-    let coded = Coded { low: 0.0, step: 1.0, codes };
-    sum_coded(vector, &coded, |component, code, sum| component.mul_add(code, sum), |component, code| component * code)
+fn dot_codes(vector: &[i16], codes: &[u8]) -> i32 {
+    let ((vector, vector_tail), (codes, codes_tail)) = (vector.as_chunks::<16>(), codes.as_chunks::<16>());
+    let mut sum = i32x8::ZERO;
+    for (vector, codes) in vector.iter().zip(codes) {
+        sum += i16x16::new(*vector).dot(i16x16::new(codes.map(i16::from)));
+    }
+    let tail = vector_tail.iter().zip(codes_tail).map(|(&a, &b)| i32::from(a) * i32::from(b));
+    tail.chain(sum.to_array()).fold(0, i32::wrapping_add)
 }
 
 fn squared_euclidean_coded(vector: &[f32], coded: &Coded<'_>) -> f32 {

@@ -17,11 +17,13 @@ pub(super) static KERNELS: Kernels = Kernels {
     scan,
     scan_bytes,
     fill: lanewise::fill,
+    quantise: lanewise::quantise,
     round_to_bytes: lanewise::round_to_bytes,
     fill_levels: lanewise::fill_levels,
     hadamard,
     multiply: lanewise::multiply,
     add_assign: lanewise::add_assign,
+    approach: lanewise::approach,
     widen_halves: lanewise::widen_halves,
     widen_bytes: lanewise::widen_bytes,
 };
@@ -52,8 +54,9 @@ fn dots_i8(vector: &[i8], rows: &[i8], products: &mut [i32]) {
     }
 }
 
-fn dot_codes(vector: &[f32], codes: &[u8]) -> f32 {
-    vector.iter().zip(codes).map(|(component, &code)| component * f32::from(code)).sum()
+fn dot_codes(vector: &[i16], codes: &[u8]) -> i32 {
+    let products = vector.iter().zip(codes).map(|(&component, &code)| i32::from(component) * i32::from(code));
+    products.fold(0, i32::wrapping_add)
 }
 
 fn squared_euclidean_coded(vector: &[f32], coded: &Coded<'_>) -> f32 {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -81,6 +81,8 @@ pub(crate) struct Slots {
     slot_bytes: usize,
     /// How far each is: a byte, so that saying so is a plain store, which waits for nothing.
     states: Box<[AtomicU8]>,
+    /// How many were written. Once all are, nobody reads their states, which are a cache line more for each.
+    written: AtomicUsize,
 }
 
 /// Nobody wrote the slot.
@@ -99,12 +101,14 @@ impl Slots {
         #[cfg(target_os = "linux")]
         let _ = memory.advise(memmap2::Advice::HugePage);
         let states = (0..count).map(|_| AtomicU8::new(FREE)).collect();
-        Some(Slots { memory: memory.into(), slot_bytes, states })
+        Some(Slots { memory: memory.into(), slot_bytes, states, written: AtomicUsize::new(0) })
     }
 
     /// The bytes of a slot that was written.
     pub(crate) fn get(&self, slot: usize) -> Option<&[u8]> {
-        if self.states.get(slot)?.load(Ordering::Acquire) != WRITTEN {
+        let state = self.states.get(slot)?;
+        let all = self.written.load(Ordering::Acquire) == self.states.len();
+        if !all && state.load(Ordering::Acquire) != WRITTEN {
             return None;
         }
         // SAFETY: there is a state for each slot of the memory and no other.
@@ -133,6 +137,7 @@ impl Slots {
         let bytes = unsafe { std::slice::from_raw_parts_mut(start, self.slot_bytes) };
         if fill(bytes) {
             state.store(WRITTEN, Ordering::Release);
+            self.written.fetch_add(1, Ordering::Release);
         }
     }
 }
@@ -143,6 +148,15 @@ mod tests {
 
     #[test]
     fn every_slot_has_the_bytes_of_one_writer_and_those_without_are_not_read() {
+        write_from_threads(|slot| slot % 7 != 0);
+    }
+
+    #[test]
+    fn every_slot_is_read_once_all_are_written_and_none_before() {
+        write_from_threads(|_| true);
+    }
+
+    fn write_from_threads(wanted: fn(usize) -> bool) {
         const COUNT: usize = 3000;
         let slots = Slots::new(COUNT, 24).expect("memory");
         assert!(slots.get(0).is_none() && slots.get(COUNT).is_none() && slots.get(usize::MAX).is_none());
@@ -154,7 +168,7 @@ mod tests {
                         slots.write(slot, |bytes| {
                             assert_eq!(bytes, [0; 24], "slot {slot} is written twice");
                             bytes.fill(writer);
-                            slot % 7 != 0
+                            wanted(slot)
                         });
                         let near = slot.saturating_sub(100)..(slot + 100).min(COUNT);
                         for bytes in near.filter_map(|slot| slots.get(slot)) {
@@ -165,7 +179,7 @@ mod tests {
             }
         });
         for slot in 0..COUNT {
-            assert_eq!(slots.get(slot).is_some(), slot % 7 != 0, "slot {slot}");
+            assert_eq!(slots.get(slot).is_some(), wanted(slot), "slot {slot}");
         }
     }
 

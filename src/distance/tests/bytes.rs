@@ -42,6 +42,67 @@ fn products_with_rows_are_those_with_each() {
 }
 
 #[test]
+fn products_with_codes_are_exact_and_those_that_overflow_are_alike_on_every_set() {
+    let mut numbers = Numbers::new(22);
+    for set in available() {
+        for length in (0..=130).chain(LENGTHS) {
+            for start in 0..3 {
+                let mut word =
+                    || i16::from_le_bytes([numbers.signed_bytes(1)[0] as u8, numbers.signed_bytes(1)[0] as u8]);
+                let vector: Vec<i16> = (0..length + start).map(|_| word()).collect();
+                let codes: Vec<u8> = numbers.signed_bytes(length).into_iter().map(i8::cast_unsigned).collect();
+                let vector = &vector[start..];
+                let exact: i64 = vector.iter().zip(&codes).map(|(&a, &b)| i64::from(a) * i64::from(b)).sum();
+                assert_eq!(set.dot_codes(vector, &codes), exact as i32, "{} {length}", set.name);
+            }
+        }
+        for component in [i16::MIN, i16::MAX] {
+            let exact = 65_536 * i64::from(component) * 255;
+            let product = set.dot_codes(&vec![component; 65_536], &vec![255; 65_536]);
+            assert_eq!(product, exact as i32, "{} {component}", set.name);
+        }
+    }
+}
+
+#[test]
+fn means_approach_vectors_alike_on_every_set() {
+    let mut numbers = Numbers::new(24);
+    for length in (0..=70).chain(LENGTHS) {
+        let (mean, vector) = (numbers.floats(length), numbers.floats(length));
+        let expected: Vec<f32> = mean.iter().zip(&vector).map(|(mean, other)| mean + (other - mean) * 0.3).collect();
+        for set in available() {
+            let mut mean = mean.clone();
+            set.approach(&mut mean, &vector, 0.3);
+            assert_eq!(bits(&mean), bits(&expected), "{} {length}", set.name);
+        }
+    }
+}
+
+#[test]
+fn quantising_is_the_same_everywhere_and_within_half_a_step() {
+    let mut numbers = Numbers::new(23);
+    for length in (1..=70).chain(LENGTHS) {
+        let values = numbers.floats(length);
+        let mut expected = vec![0; length];
+        let (low, step) = scalar::KERNELS.quantise(&values, &mut expected);
+        assert_eq!(low, values.iter().copied().fold(f32::INFINITY, f32::min));
+        for (value, &code) in values.iter().zip(&expected) {
+            let off = (value - low - f32::from(code) * step).abs();
+            assert!(off <= 0.501 * step, "{length}: off by {off}, a step is {step}");
+        }
+        for set in available() {
+            let mut codes = vec![1; length];
+            assert_eq!(set.quantise(&values, &mut codes), (low, step), "{} {length}", set.name);
+            assert_eq!(codes, expected, "{} {length}", set.name);
+        }
+    }
+    for set in available() {
+        let mut codes = [1; 33];
+        assert_eq!((set.quantise(&[-7.5; 33], &mut codes), codes), ((-7.5, 0.0), [0; 33]), "{}", set.name);
+    }
+}
+
+#[test]
 fn rounding_to_bytes_is_the_same_everywhere_and_within_half_a_step() {
     let mut numbers = Numbers::new(21);
     for length in (0..=70).chain(LENGTHS) {

@@ -148,8 +148,19 @@ pub(super) mod vectors {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn dot_codes(vector: &[f32], codes: &[u8]) -> f32 {
-        sum_codes(vector, codes, |component, code, sum| _mm256_fmadd_ps(component, code, sum))
+    pub(super) fn dot_codes(vector: &[i16], codes: &[u8]) -> i32 {
+        let ((a, a_tail), (b, b_tail)) = (vector.as_chunks::<16>(), codes.as_chunks::<16>());
+        let mut sum = _mm256_setzero_si256();
+        for (a, b) in a.iter().zip(b) {
+            // SAFETY: the reference is to as many bytes as are read, and the load needs no alignment.
+            let codes = _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(b.as_ptr().cast()) });
+            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(load_bytes(bytemuck::cast_ref(a)), codes));
+        }
+        let sum = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
+        let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b01_00_11_10>(sum));
+        let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b10_11_00_01>(sum));
+        let tail = a_tail.iter().zip(b_tail).map(|(&a, &b)| i32::from(a) * i32::from(b));
+        tail.fold(_mm_cvtsi128_si32(sum), i32::wrapping_add)
     }
 
     #[target_feature(enable = "avx2,fma")]
@@ -260,6 +271,11 @@ pub(super) mod vectors {
     }
 
     #[target_feature(enable = "avx2,fma")]
+    pub(crate) fn quantise(values: &[f32], codes: &mut [u8]) -> (f32, f32) {
+        lanewise::quantise(values, codes)
+    }
+
+    #[target_feature(enable = "avx2,fma")]
     pub(crate) fn round_to_bytes(values: &[f32], origin: &[f32], codes: &mut [i8]) -> f32 {
         lanewise::round_to_bytes(values, origin, codes)
     }
@@ -282,6 +298,11 @@ pub(super) mod vectors {
     #[target_feature(enable = "avx2,fma")]
     pub(crate) fn add_assign(sum: &mut [f32], vector: &[f32]) {
         lanewise::add_assign(sum, vector);
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(crate) fn approach(mean: &mut [f32], vector: &[f32], share: f32) {
+        lanewise::approach(mean, vector, share);
     }
 
     #[target_feature(enable = "avx2,fma")]

@@ -14,7 +14,8 @@ pub(super) mod vectors {
     /// The narrower forms are the faster ones: twice as fast for the transform, whose shuffles compile badly for wide
     /// registers, and no slower for the others.
     pub(crate) use super::super::avx2::vectors::{
-        add_assign, dots_i8, hadamard, hamming, multiply, round_to_bytes, widen_bytes, widen_halves,
+        add_assign, approach, dots_i8, hadamard, hamming, multiply, quantise, round_to_bytes, widen_bytes,
+        widen_halves,
     };
 
     /// Floats in a register.
@@ -118,8 +119,28 @@ pub(super) mod vectors {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    pub(crate) fn dot_codes(vector: &[f32], codes: &[u8]) -> f32 {
-        sum_codes(vector, codes, |component, code, sum| _mm512_fmadd_ps(component, code, sum))
+    pub(crate) fn dot_codes(vector: &[i16], codes: &[u8]) -> i32 {
+        let ((a, a_tail), (b, b_tail)) = (vector.as_chunks::<32>(), codes.as_chunks::<32>());
+        let ((a_pairs, a_rest), (b_pairs, b_rest)) = (a.as_chunks::<2>(), b.as_chunks::<2>());
+        let product = |a: &[i16; 32], b| _mm512_madd_epi16(load_bytes(bytemuck::cast_ref(a)), widen_codes(b));
+        let mut sums = [_mm512_setzero_si512(); 2];
+        for (a, b) in a_pairs.iter().zip(b_pairs) {
+            for at in 0..2 {
+                sums[at] = _mm512_add_epi32(sums[at], product(&a[at], &b[at]));
+            }
+        }
+        for (a, b) in a_rest.iter().zip(b_rest) {
+            sums[0] = _mm512_add_epi32(sums[0], product(a, b));
+        }
+        if !a_tail.is_empty() {
+            let mask = (1u32 << (a_tail.len() % 32)) - 1;
+            // SAFETY: the mask selects at most as many lanes as the slice is long, and others are not read.
+            let a = unsafe { _mm512_maskz_loadu_epi16(mask, a_tail.as_ptr()) };
+            // SAFETY: as above, and both are of one length.
+            let b = unsafe { _mm256_maskz_loadu_epi8(mask, b_tail.as_ptr().cast()) };
+            sums[1] = _mm512_add_epi32(sums[1], _mm512_madd_epi16(a, _mm512_cvtepu8_epi16(b)));
+        }
+        _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1]))
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
@@ -266,6 +287,14 @@ pub(super) mod vectors {
     fn widen(bytes: &[i8; 32]) -> __m512i {
         // SAFETY: the reference is to as many bytes as are read, and the load needs no alignment.
         _mm512_cvtepi8_epi16(unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) })
+    }
+
+    /// Loads codes as 16-bit integers.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    #[inline]
+    fn widen_codes(codes: &[u8; 32]) -> __m512i {
+        // SAFETY: the reference is to as many bytes as are read, and the load needs no alignment.
+        _mm512_cvtepu8_epi16(unsafe { _mm256_loadu_si256(codes.as_ptr().cast()) })
     }
 
     /// Loads fewer than 32 bytes as 16-bit integers; the others are zero.

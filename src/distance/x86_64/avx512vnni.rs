@@ -6,8 +6,9 @@ mod vectors {
     use std::arch::x86_64::*;
 
     pub(super) use super::super::avx512::vectors::{
-        add_assign, dot, dot_codes, fill, fill_levels, hadamard, hamming, manhattan, manhattan_coded, multiply,
-        round_to_bytes, scan, scan_bytes, squared_euclidean, squared_euclidean_coded, widen_bytes, widen_halves,
+        add_assign, approach, dot, dot_codes, fill, fill_levels, hadamard, hamming, manhattan, manhattan_coded,
+        multiply, quantise, round_to_bytes, scan, scan_bytes, squared_euclidean, squared_euclidean_coded,
+        widen_bytes, widen_halves,
     };
 
     /// Bytes in a register.

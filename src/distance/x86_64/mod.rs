@@ -74,17 +74,19 @@ macro_rules! kernel_set {
                 fn hamming(a: &[u8], b: &[u8]) -> u32;
                 fn dot_i8(a: &[i8], b: &[i8]) -> i32;
                 fn dots_i8(vector: &[i8], rows: &[i8], products: &mut [i32]) -> ();
-                fn dot_codes(vector: &[f32], codes: &[u8]) -> f32;
+                fn dot_codes(vector: &[i16], codes: &[u8]) -> i32;
                 fn squared_euclidean_coded(vector: &[f32], coded: &Coded<'_>) -> f32;
                 fn manhattan_coded(vector: &[f32], coded: &Coded<'_>) -> f32;
                 fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32;
                 fn scan_bytes(block: &Block<'_>, query: &[u8], bound: Bound, lower: &mut [f32; LANES]) -> u32;
                 fn fill(query: &[f32], entries: &mut [u8]) -> Quantised;
+                fn quantise(values: &[f32], codes: &mut [u8]) -> (f32, f32);
                 fn round_to_bytes(values: &[f32], origin: &[f32], codes: &mut [i8]) -> f32;
                 fn fill_levels(query: &[f32], levels: &[[f32; LEVELS]], entries: &mut [u8]) -> Quantised;
                 fn hadamard(values: &mut [f32]) -> ();
                 fn multiply(values: &mut [f32], factors: &[f32]) -> ();
                 fn add_assign(sum: &mut [f32], vector: &[f32]) -> ();
+                fn approach(mean: &mut [f32], vector: &[f32], share: f32) -> ();
                 fn widen_halves(halves: &[u16], scale: f32, out: &mut [f32]) -> ();
                 fn widen_bytes(bytes: &[u8], least: f32, step: f32, out: &mut [f32]) -> ();
             }
@@ -102,11 +104,13 @@ macro_rules! kernel_set {
                 scan,
                 scan_bytes,
                 fill,
+                quantise,
                 round_to_bytes,
                 fill_levels,
                 hadamard,
                 multiply,
                 add_assign,
+                approach,
                 widen_halves,
                 widen_bytes,
             }

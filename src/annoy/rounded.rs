@@ -1,0 +1,56 @@
+//! A vector rounded to whole steps, so that its products with codes are sums of integers: several times as fast.
+
+use crate::distance::{Coded, Kernels};
+
+/// The vector is `step * components`, but for an error.
+pub(super) struct Rounded {
+    components: Vec<i16>,
+    step: f64,
+    /// Of the rounded components, in steps.
+    sum: f64,
+    /// How far from the vector it is at most.
+    pub(super) error: f64,
+}
+
+impl Rounded {
+    /// Rounds finite components, which are so many and so large that their squares and sums do not overflow.
+    pub(super) fn new(vector: &[f32]) -> Rounded {
+        /// Added to a float32 of 16 bits, it leaves the nearest integer in the lowest 16 (1.5 * 2^23).
+        const ROUND: f32 = 12_582_912.0;
+        /// What the magnitudes of the components may sum up to, for products with bytes to fit 32 bits; less what
+        /// rounding adds.
+        const MOST: f64 = (1u64 << 31) as f64 / 256.0;
+        let magnitude = wide_sum(vector, |component| f64::from(component.abs()));
+        let largest =
+            vector.iter().fold(0.0f32, |most, component| if component.abs() > most { component.abs() } else { most });
+        // Half a step for each of 65,536 components is less than what is left between 255 and 256.
+        let room = MOST - vector.len() as f64 / 2.0;
+        let step = (f64::from(largest) / 32_000.0).max(magnitude / room) as f32;
+        let steps = 1.0 / step;
+        let components = vector.iter().map(|component| (component * steps + ROUND).to_bits() as i16);
+        let components: Vec<i16> = components.collect();
+        let sum: i64 = components.iter().map(|&component| i64::from(component)).sum();
+        // Half a step a component, and the roundings of the step, its inverse and the product.
+        let error = 0.51 * f64::from(step) * (vector.len() as f64).sqrt();
+        Rounded { components, step: f64::from(step), sum: sum as f64, error }
+    }
+
+    /// The product with the vector that codes stand for, to within a few roundings of float64.
+    pub(super) fn product(&self, kernels: &Kernels, coded: &Coded<'_>) -> f64 {
+        let codes = kernels.dot_codes(&self.components, coded.codes);
+        self.step * (f64::from(coded.low) * self.sum + f64::from(coded.step) * f64::from(codes))
+    }
+}
+
+/// The sum of a term of each component, in lanes so that no addition waits for the one before.
+pub(super) fn wide_sum(components: &[f32], term: impl Fn(f32) -> f64) -> f64 {
+    const LANES: usize = 8;
+    let (pieces, rest) = components.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for piece in pieces {
+        for (lane, &component) in lanes.iter_mut().zip(piece) {
+            *lane += term(component);
+        }
+    }
+    lanes.into_iter().sum::<f64>() + rest.iter().map(|&component| term(component)).sum::<f64>()
+}
