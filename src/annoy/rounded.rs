@@ -54,3 +54,31 @@ pub(super) fn wide_sum(components: &[f32], term: impl Fn(f32) -> f64) -> f64 {
     }
     lanes.into_iter().sum::<f64>() + rest.iter().map(|&component| term(component)).sum::<f64>()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distance::kernels;
+
+    #[test]
+    fn products_with_the_highest_codes_are_within_the_error_at_every_dimension() {
+        for dimension in [1, 33, 784, 65_536] {
+            let kinds: [fn(usize) -> f32; 4] =
+                [|_| -1.0, |at| (at * 37 % 101) as f32 - 50.0, |at| f32::from(u8::from(at == 0)), |_| 1e-9];
+            for (kind, component) in kinds.into_iter().enumerate() {
+                let vector: Vec<f32> = (0..dimension).map(component).collect();
+                let rounded = Rounded::new(&vector);
+                let (low, step, codes) = (-3.0f32, 0.5f32, vec![255; dimension]);
+                let coded = Coded { low, step, codes: &codes };
+                let length = f64::from(low + 255.0 * step);
+                let exact = length * wide_sum(&vector, f64::from);
+                let off = (rounded.product(kernels(), &coded) - exact).abs();
+                let most = rounded.error * length * (dimension as f64).sqrt();
+                assert!(off <= most, "{dimension} kind {kind}: {off} off {exact}, {most} at most");
+                let norm = wide_sum(&vector, |component| f64::from(component).powi(2)).sqrt();
+                let share = rounded.error / norm;
+                assert!(share < 0.01, "{dimension} kind {kind}: the error is {share} of the vector");
+            }
+        }
+    }
+}
