@@ -10,7 +10,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 RUST = HERE / "target" / "release" / ("understory-compare.exe" if os.name == "nt" else "understory-compare")
 
 OURS = "understory"
-IN_RUST = [OURS, "arroy", "hannoy"]
+IN_RUST = [OURS, "arroy", "hannoy", "hnsw_rs"]
 IN_PYTHON = [
     "annoy-10",
     "annoy-50",

@@ -14,7 +14,7 @@ import engines
 HERE = pathlib.Path(__file__).resolve().parent
 RECALLS = [0.90, 0.95, 0.99]
 PEER_PACKAGES = ["annoy", "faiss-cpu", "hnswlib", "numpy", "usearch", "voyager"]
-PEER_CRATES = ["arroy", "hannoy"]
+PEER_CRATES = ["arroy", "hannoy", "hnsw_rs"]
 MIB = 1 << 20
 
 # Colour, dash and mark of a line; what shares a colour is of one family.
@@ -31,6 +31,7 @@ LOOK = {
     "annoy-50": ("#6b7280", "--", ">"),
     "arroy": ("#a16207", "-", "*"),
     "hannoy": ("#a16207", "--", "h"),
+    "hnsw_rs": ("#be185d", "-", "p"),
 }
 
 

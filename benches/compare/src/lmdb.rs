@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::process::cpu_seconds;
-use crate::{Built, Engine, Job, Metric, Result, Setting};
+use crate::{Built, Engine, Job, Metric, Result, Setting, effort, version};
 
 /// Address space, not memory.
 const MAP_BYTES: usize = 64 << 30;
@@ -94,13 +94,6 @@ struct Open<R> {
     transaction: &'static RoTxn<'static, WithoutTls>,
 }
 
-fn effort(setting: Setting) -> Result<usize> {
-    match setting {
-        Setting::Effort(effort) => Ok(effort),
-        _ => Err("expected an effort: only the store takes a recall".into()),
-    }
-}
-
 fn open_arroy<D: arroy::Distance>(env: &'static Env<WithoutTls>) -> Result<Box<dyn Engine>> {
     let opened = env.open_databases_and_commit(env.read_txn()?, |options, transaction| -> heed::Result<_> {
         options.open_database(transaction, None).map(CommitOrAbort::<_, ()>::Commit)
@@ -142,12 +135,4 @@ impl<D: hannoy::Distance> Engine for Open<hannoy::Reader<'static, D>> {
         let found = self.reader.nns(k).ef_search(effort(setting)?).by_vector(self.transaction, query)?;
         Ok(found.into_nns().iter().map(|&(row, _)| u64::from(row)).collect())
     }
-}
-
-/// The version of a dependency, from the lock file beside this package.
-fn version(name: &str) -> String {
-    let mut lines = include_str!("../Cargo.lock").lines();
-    lines.find(|line| *line == format!("name = \"{name}\""));
-    let line = lines.next().unwrap_or_default();
-    line.trim_start_matches("version = ").trim_matches('"').to_owned()
 }

@@ -6,6 +6,8 @@
 //! speaks the same protocol for the peers that Python has.
 
 #[cfg(feature = "peers")]
+mod graph;
+#[cfg(feature = "peers")]
 mod lmdb;
 mod process;
 mod store;
@@ -125,6 +127,8 @@ fn build(job: &Job) -> Result<Cost> {
         "understory" => store::build(job, &rows)?,
         #[cfg(feature = "peers")]
         "arroy" | "hannoy" => lmdb::build(job, &rows)?,
+        #[cfg(feature = "peers")]
+        "hnsw_rs" => graph::build(job, &rows)?,
         other => return Err(format!("expected an engine that was compiled in, found {other}").into()),
     };
     Ok(Cost {
@@ -143,6 +147,8 @@ fn serve(job: &Job) -> Result<()> {
         "understory" => store::open(&job.index)?,
         #[cfg(feature = "peers")]
         "arroy" | "hannoy" => lmdb::open(job)?,
+        #[cfg(feature = "peers")]
+        "hnsw_rs" => graph::open(job)?,
         other => return Err(format!("expected an engine that was compiled in, found {other}").into()),
     };
     say(&Ready { version: engine.version(), open_wall: start.elapsed().as_secs_f64() })?;
@@ -188,4 +194,22 @@ fn floats(path: &Path) -> Result<Vec<f32>> {
         return Err(format!("expected whole floats in {}, found {} bytes", path.display(), bytes.len()).into());
     }
     Ok(words.iter().map(|&word| f32::from_le_bytes(word)).collect())
+}
+
+/// What a peer is asked: the store alone takes a recall.
+#[cfg(feature = "peers")]
+fn effort(setting: Setting) -> Result<usize> {
+    match setting {
+        Setting::Effort(effort) => Ok(effort),
+        _ => Err("expected an effort: only the store takes a recall".into()),
+    }
+}
+
+/// The version of a dependency, from the lock file beside this package.
+#[cfg(feature = "peers")]
+fn version(name: &str) -> String {
+    let mut lines = include_str!("../Cargo.lock").lines();
+    lines.find(|line| *line == format!("name = \"{name}\""));
+    let line = lines.next().unwrap_or_default();
+    line.trim_start_matches("version = ").trim_matches('"').to_owned()
 }
