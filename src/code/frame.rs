@@ -3,9 +3,12 @@
 //! The rotation keeps norms and inner products, so that everything measured between placed vectors is what would be
 //! measured between the vectors themselves, up to rounding.
 
+use std::ops::Range;
+
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, SeedableRng};
 
+use super::kind::narrow_components;
 use crate::bytes::{checksum, put_floats};
 use crate::distance::{kernels, pad};
 use crate::types::Metric;
@@ -77,6 +80,41 @@ impl Frame {
     pub(crate) fn place(&self, vector: &[f32], inverse_norm: f32, out: &mut [f32]) {
         assert_eq!(vector.len(), self.dimension, "a vector of the frame's dimension");
         assert_eq!(out.len(), self.padded, "room for the padded dimension");
+        self.centre(vector, inverse_norm, out);
+        rotate(&self.signs, out);
+    }
+
+    /// The components of the narrow space, which is padded no more than its codes need.
+    pub(crate) fn narrow(&self) -> usize {
+        narrow_components(self.dimension)
+    }
+
+    /// Places a vector in the narrow space, as [`place`](Frame::place) does in the rotated one.
+    pub(crate) fn place_narrow(&self, vector: &[f32], inverse_norm: f32, out: &mut [f32]) {
+        assert_eq!(out.len(), self.narrow(), "room for the narrow space");
+        self.centre(vector, inverse_norm, out);
+        rotate(&self.signs[..ROUNDS * out.len()], out);
+    }
+
+    /// Where a point of the rotated space is in the narrow one, or its nearest there is; returns the square of its distance
+    /// from that.
+    pub(crate) fn narrow_of(&self, placed: &[f32], out: &mut [f32]) -> f64 {
+        assert_eq!(placed.len(), self.padded, "a point of the rotated space");
+        assert_eq!(out.len(), self.narrow(), "room for the narrow space");
+        let mut point = placed.to_vec();
+        for (round, signs) in self.signs.chunks_exact(self.padded).enumerate().rev() {
+            kernels().hadamard(&mut point[window(round, self.padded)]);
+            kernels().multiply(&mut point, signs);
+        }
+        let (components, outside) = point.split_at(self.dimension);
+        out[..self.dimension].copy_from_slice(components);
+        out[self.dimension..].fill(0.0);
+        rotate(&self.signs[..ROUNDS * out.len()], out);
+        squared_norm(outside)
+    }
+
+    /// The vector less its mean, or divided by its norm, and zeros.
+    fn centre(&self, vector: &[f32], inverse_norm: f32, out: &mut [f32]) {
         let (components, padding) = out.split_at_mut(self.dimension);
         components.copy_from_slice(vector);
         padding.fill(0.0);
@@ -86,17 +124,22 @@ impl Frame {
             (_, Some(mean)) => components.iter_mut().zip(mean).for_each(|(component, mean)| *component -= mean),
             (_, None) => {}
         }
-        self.rotate(out);
     }
+}
 
-    fn rotate(&self, out: &mut [f32]) {
-        let window = 1 << self.padded.ilog2();
-        for (round, signs) in self.signs.chunks_exact(self.padded).enumerate() {
-            kernels().multiply(out, signs);
-            let start = if round % 2 == 0 { 0 } else { self.padded - window };
-            kernels().hadamard(&mut out[start..start + window]);
-        }
+fn rotate(signs: &[f32], out: &mut [f32]) {
+    for (round, signs) in signs.chunks_exact(out.len()).enumerate() {
+        kernels().multiply(out, signs);
+        let window = window(round, out.len());
+        kernels().hadamard(&mut out[window]);
     }
+}
+
+/// What a round transforms.
+fn window(round: usize, length: usize) -> Range<usize> {
+    let window = 1 << length.ilog2();
+    let start = if round.is_multiple_of(2) { 0 } else { length - window };
+    start..start + window
 }
 
 /// The signs of all rounds: 64 from each output of the generator, the lowest bit first.

@@ -1,12 +1,13 @@
 //! Codes items of any metric into runs and into the delta's blocks.
 
 use super::Quantiser;
+use super::frame::Frame;
 use super::kind::CodeKind;
+use super::narrow;
 use super::run::{Centroid, Encoder, Role, assemble, codes_mut, set_factors};
 use super::short::{self, ShortRun};
 use crate::bits;
 use crate::distance::{set_bits, set_bytes};
-use crate::types::Metric;
 
 /// The share of a step that rounding, of distances as of bounds, may add to a bound.
 const ROUNDING: f32 = 1.0 / (1 << 19) as f32;
@@ -23,7 +24,7 @@ pub(crate) struct CodedItem<'v> {
 
 /// Codes items in the way of their metric; holds the room for one code.
 pub(crate) struct ItemEncoder<'q> {
-    metric: Metric,
+    frame: &'q Frame,
     kind: CodeKind,
     signs: Encoder,
     /// What bytes are made with.
@@ -33,13 +34,9 @@ pub(crate) struct ItemEncoder<'q> {
 
 impl<'q> ItemEncoder<'q> {
     /// `quantiser` is needed for manhattan, where it makes the codes, and for no other metric.
-    pub(crate) fn new(
-        metric: Metric,
-        kind: CodeKind,
-        padded: usize,
-        quantiser: Option<&'q Quantiser>,
-    ) -> ItemEncoder<'q> {
-        ItemEncoder { metric, kind, signs: Encoder::new(metric, padded), quantiser, code: vec![0; padded] }
+    pub(crate) fn new(frame: &'q Frame, kind: CodeKind, quantiser: Option<&'q Quantiser>) -> ItemEncoder<'q> {
+        let signs = Encoder::new(frame.metric(), frame.padded());
+        ItemEncoder { frame, kind, signs, quantiser, code: vec![0; frame.padded()] }
     }
 
     /// Sets an empty lane of a block; returns the norm of the residual where there is one.
@@ -66,7 +63,7 @@ impl<'q> ItemEncoder<'q> {
                 set_factors(block, lane, [0.0, steps.step() * (1.0 - ROUNDING), error], item.payload);
             }
             (CodeKind::Bytes, _) => unreachable!("bytes are made with steps"),
-            (CodeKind::HalfBytes, _) => unreachable!("half bytes are coded run by run"),
+            (CodeKind::HalfBytes | CodeKind::Narrow(_), _) => unreachable!("half bytes are coded run by run"),
         }
         0.0
     }
@@ -82,10 +79,11 @@ impl<'q> ItemEncoder<'q> {
     ) -> (Vec<u8>, f32) {
         let run = ShortRun { number, centroid, first };
         match (self.kind, self.quantiser) {
-            (CodeKind::ShortSigns, _) => return short::encode_signs(self.metric, run, items),
+            (CodeKind::ShortSigns, _) => return short::encode_signs(self.frame.metric(), run, items),
             (CodeKind::HalfBytes, Some(Quantiser::Levels(levels))) => {
                 return short::encode_half_bytes(levels, run, items);
             }
+            (CodeKind::Narrow(_), _) => return narrow::encode(self.frame, run, items),
             _ => {}
         }
         let count = items.len();

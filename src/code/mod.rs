@@ -7,6 +7,7 @@ mod frame;
 mod items;
 mod kind;
 mod levels;
+mod narrow;
 mod quantiser;
 mod query;
 mod run;

@@ -24,7 +24,7 @@ impl Quantiser {
         match kind {
             CodeKind::Bytes => Some(Quantiser::Steps(Steps::fit(vectors, dimension))),
             CodeKind::HalfBytes => Some(Quantiser::Levels(Levels::fit(vectors, dimension))),
-            CodeKind::Signs | CodeKind::ShortSigns | CodeKind::Bits => None,
+            CodeKind::Signs | CodeKind::ShortSigns | CodeKind::Narrow(_) | CodeKind::Bits => None,
         }
     }
 
@@ -41,7 +41,7 @@ impl Quantiser {
         match kind {
             CodeKind::Bytes => Steps::decode(bytes, dimension).map(|steps| Some(Quantiser::Steps(steps))),
             CodeKind::HalfBytes => Levels::decode(bytes, dimension).map(|levels| Some(Quantiser::Levels(levels))),
-            CodeKind::Signs | CodeKind::ShortSigns | CodeKind::Bits => Ok(None),
+            CodeKind::Signs | CodeKind::ShortSigns | CodeKind::Narrow(_) | CodeKind::Bits => Ok(None),
         }
     }
 }

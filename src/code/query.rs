@@ -38,6 +38,11 @@ pub(crate) struct QueryCode {
     placed: Vec<f32>,
     squared_norm: f32,
     table: ScanTable,
+    /// In the narrow space, and the table of the codes in it.
+    narrow: Vec<f32>,
+    narrow_table: ScanTable,
+    /// For each segment, whether its codes are those.
+    is_narrow: Vec<bool>,
     bytes: Vec<i8>,
     step: f32,
     packed: Vec<u8>,
@@ -77,11 +82,23 @@ impl QueryCode {
         // Adding 1.5 * 2^23 rounds to a whole number, which the low bits then hold.
         self.bytes.extend(self.placed.iter().map(|component| (component * scale + 12_582_912.0).to_bits() as i8));
         self.quantised.clear();
+        self.is_narrow.clear();
         if self.kind == CodeKind::Bits {
             self.packed.clear();
             bits::pack(vector, &mut self.packed);
             self.bit_table.fill_bits(&self.packed, frame.padded());
         }
+    }
+
+    /// Makes the query ready for the codes of the next segment.
+    pub(crate) fn add_segment(&mut self, frame: &Frame, kind: CodeKind) {
+        let is_narrow = matches!(kind, CodeKind::Narrow(_));
+        if is_narrow && !self.is_narrow.contains(&true) {
+            self.narrow.resize(frame.narrow(), 0.0);
+            frame.place_narrow(&self.vector, self.inverse_norm, &mut self.narrow);
+            self.narrow_table.fill_steps(&self.narrow);
+        }
+        self.is_narrow.push(is_narrow);
     }
 
     /// Codes the query for the quantiser of the next segment.
@@ -109,7 +126,7 @@ impl QueryCode {
     /// results are lower bounds of the distance, in the measure of [`Self::measure`].
     pub(crate) fn item_bound(&self, kernels: &Kernels, segment: u32, run: &Run<'_>) -> Bound {
         match self.kind {
-            CodeKind::Signs | CodeKind::ShortSigns => self.bound(kernels, run),
+            CodeKind::Signs | CodeKind::ShortSigns | CodeKind::Narrow(_) => self.bound(kernels, run),
             CodeKind::Bits => Bound { base: 0.0, slack: 0.0, threshold: f32::INFINITY },
             CodeKind::Bytes | CodeKind::HalfBytes => {
                 let error = match self.quantised.get(segment as usize) {
@@ -132,7 +149,11 @@ impl QueryCode {
         lower: &mut [f32; LANES],
     ) -> u32 {
         match self.kind {
-            CodeKind::Signs | CodeKind::ShortSigns => kernels.scan(block, &self.table, bound, lower),
+            CodeKind::Signs | CodeKind::ShortSigns | CodeKind::Narrow(_) => {
+                // The delta's codes are signs, whatever the first segment has.
+                let narrow = block.has_short_factors() && self.is_narrow.get(segment as usize) == Some(&true);
+                kernels.scan(block, if narrow { &self.narrow_table } else { &self.table }, bound, lower)
+            }
             CodeKind::Bits => kernels.scan(block, &self.bit_table, bound, lower),
             CodeKind::Bytes | CodeKind::HalfBytes => match self.quantised.get(segment as usize) {
                 Some(Quantised::Bytes(code, _)) => kernels.scan_bytes(block, code, bound, lower),

@@ -41,7 +41,8 @@ pub(super) fn encode_signs<'v>(
             set_code(block, at % LANES, &residual);
         }
         let radius = sums.iter().fold(0f32, |radius, sums| radius.max(sums.squared.sqrt() as f32));
-        (put_factors(metric, &sums, padded, factors), radius)
+        let sums: Vec<CodeSums> = sums.iter().map(|sums| sums.of_signs(padded)).collect();
+        (put_factors(metric, &sums, padded, 0.0, factors), radius)
     })
 }
 
@@ -67,7 +68,7 @@ pub(super) fn encode_half_bytes<'v>(
 
 /// A run of `count` entries; `fill` writes the codes and the factors of all blocks, and returns what the factors stand for
 /// and the largest norm of a residual.
-fn assemble(
+pub(super) fn assemble(
     kind: CodeKind,
     ShortRun { number, centroid, first }: ShortRun<'_>,
     count: usize,
@@ -96,20 +97,52 @@ fn assemble(
     (run, radius)
 }
 
-/// Writes the factors of all entries, and returns what they stand for.
-fn put_factors(metric: Metric, sums: &[ResidualSums], padded: usize, factors: &mut [u8]) -> FactorScale {
-    let p = padded as f64;
+/// What the factors of an entry with residual r are made of, whose code stands for a vector u that r is a multiple of, but
+/// for the error.
+pub(super) struct CodeSums {
+    /// The squared norm of r.
+    pub(super) squared: f64,
+    /// The inner product of r and u.
+    pub(super) product: f64,
+    /// The squared norm of u.
+    pub(super) code_squared: f64,
+    /// The inner product of u and the centroid.
+    pub(super) code_centroid: f64,
+}
+
+impl ResidualSums {
+    /// The sums of a code of signs, each of which stands for 1 or -1.
+    fn of_signs(&self, padded: usize) -> CodeSums {
+        CodeSums {
+            squared: self.squared,
+            product: self.magnitudes,
+            code_squared: padded as f64,
+            code_centroid: self.signed_centroid,
+        }
+    }
+}
+
+/// Writes the factors of all entries, and returns what they stand for. Codes have `components`; of the squared distance from
+/// the centroid as much as `outside` is in no residual.
+pub(super) fn put_factors(
+    metric: Metric,
+    sums: &[CodeSums],
+    components: usize,
+    outside: f64,
+    factors: &mut [u8],
+) -> FactorScale {
     let unit = if metric == Metric::Dot { 1.0 } else { 2.0 };
     let ks: Vec<f64> =
-        sums.iter().map(|sums| if sums.magnitudes > 0.0 { sums.squared / sums.magnitudes } else { 0.0 }).collect();
+        sums.iter().map(|sums| if sums.product > 0.0 { sums.squared / sums.product } else { 0.0 }).collect();
     let mul_step = (unit * most(&ks) / STEPS) as f32;
     let short_ks: Vec<u16> = ks.iter().map(|k| steps(unit * k, mul_step).round() as u16).collect();
     let (mut adds, mut errs) = (Vec::with_capacity(sums.len()), Vec::with_capacity(sums.len()));
     for ((sums, &k), &short) in sums.iter().zip(&ks).zip(&short_ks) {
         let rounded = f64::from(mul_step * f32::from(short)) / unit;
-        let error = ((k * k * p - sums.squared).max(0.0) / (p - 1.0)).sqrt();
-        errs.push(unit * (error + (rounded - k).abs() * p.sqrt()));
-        adds.push(if metric == Metric::Dot { 0.0 } else { sums.squared + 2.0 * rounded * sums.signed_centroid });
+        let error = ((k * k * sums.code_squared - sums.squared).max(0.0) / (components as f64 - 1.0)).sqrt();
+        errs.push(unit * (error + (rounded - k).abs() * sums.code_squared.sqrt()));
+        let near = sums.squared - outside + 2.0 * rounded * sums.code_centroid;
+        adds.push(if metric == Metric::Dot { 0.0 } else { near });
     }
     let least = adds.iter().copied().fold(f64::INFINITY, f64::min);
     let range = most(&adds) - least;
@@ -120,7 +153,7 @@ fn put_factors(metric: Metric, sums: &[ResidualSums], padded: usize, factors: &m
         // One step is left for rounding up.
         err: (most(&errs) / (STEPS - 1.0)) as f32,
     };
-    if ![scale.least, scale.add * STEPS as f32, scale.mul * STEPS as f32, scale.err * STEPS as f32]
+    if ![least as f32, scale.add * STEPS as f32, scale.mul * STEPS as f32, scale.err * STEPS as f32]
         .iter()
         .all(|value| value.is_finite())
     {

@@ -8,6 +8,7 @@ use crate::distance::{Block, Bound, LANES, ScanTable, kernels};
 use crate::types::Metric;
 
 mod items;
+mod narrow;
 mod short;
 
 /// Bytes where numbers of four bytes may be read, as in a mapped file; a vector of bytes may begin anywhere.

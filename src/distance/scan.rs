@@ -77,6 +77,12 @@ impl<'a> Block<'a> {
         Some(Block { codes, factors: Factors::Short { factors, scale, first } })
     }
 
+    /// Whether factors are short.
+    #[inline(always)]
+    pub(crate) fn has_short_factors(&self) -> bool {
+        matches!(self.factors, Factors::Short { .. })
+    }
+
     /// The interleaved codes.
     pub(crate) fn codes(&self) -> &'a [u8] {
         self.codes
@@ -209,6 +215,28 @@ impl ScanTable {
         self.entries.resize(padded / 4, u8x64::default());
         let quantised = kernels.fill_levels(query, levels, bytemuck::cast_slice_mut(&mut self.entries));
         (self.scale, self.offset, self.rounding) = (quantised.scale, quantised.offset, 0.0);
+    }
+
+    /// Fills the table for codes of half a byte a component of residuals, which stand for odd numbers from -15 to 15: sums are those of
+    /// the components times these, and moved up as [`cover_rounding`](Self::cover_rounding) does, by `scale * sqrt(n)` for `n`
+    /// entries that each deviate by `scale / sqrt(12)`.
+    pub(crate) fn fill_steps(&mut self, query: &[f32]) {
+        assert!(query.len().is_multiple_of(8), "whole chunks");
+        self.entries.resize(query.len() / 4, u8x64::default());
+        let largest = query.iter().fold(0f32, |largest, component| largest.max(component.abs()));
+        let scale = (30.0 * largest / 255.0).max(f32::MIN_POSITIVE);
+        let entries: &mut [u8] = bytemuck::cast_slice_mut(&mut self.entries);
+        for (at, component) in query.iter().enumerate() {
+            let start = at / 8 * 2 * CHUNK_BYTES + at % 2 * CHUNK_BYTES + at % 8 / 2 * 16;
+            let (step, middle) = (2.0 * component / scale, 15.0 * component.abs() / scale);
+            for (code, entry) in entries[start..start + 16].iter_mut().enumerate() {
+                *entry = (step * (code as f32 - 7.5) + middle + 0.5) as u8;
+            }
+        }
+        self.scale = scale;
+        self.offset = -15.0 * query.iter().map(|component| component.abs()).sum::<f32>();
+        self.rounding = 0.0;
+        self.offset += scale * (query.len() as f32).sqrt();
     }
 
     /// The quantised entries, in the order of the codes.

@@ -186,6 +186,7 @@ impl<'a> Search<'a> {
         let mut scratch = SCRATCH.take();
         let error_bound = if self.budget() == u64::MAX { ERROR_BOUND_OF_EVERY_LEAF } else { ERROR_BOUND };
         scratch.query.prepare(frame, self.request.vector, error_bound);
+        self.segments.iter().for_each(|segment| scratch.query.add_segment(frame, segment.kind_of_items()));
         self.segments.iter().filter_map(|segment| segment.quantiser()).for_each(|quantiser| {
             scratch.query.add_quantiser(quantiser);
         });

@@ -29,7 +29,7 @@ pub(super) fn quantiser_section(kind: CodeKind) -> Option<u32> {
     match kind {
         CodeKind::Bytes => Some(STEPS),
         CodeKind::HalfBytes => Some(LEVELS),
-        CodeKind::Signs | CodeKind::ShortSigns | CodeKind::Bits => None,
+        CodeKind::Signs | CodeKind::ShortSigns | CodeKind::Narrow(_) | CodeKind::Bits => None,
     }
 }
 
@@ -147,7 +147,7 @@ impl Header {
         let code = reader.u8()?;
         expect("lanes", &(LANES as u8), &reader.u8()?)?;
         let trees = reader.u32()?;
-        let code = CodeKind::from_tag(code, metric, trees as usize)
+        let code = CodeKind::from_tag(code, metric, dimension as usize, trees as usize)
             .ok_or_else(|| malformed(format!("a code of {metric:?} in {trees} trees"), format!("{code}")))?;
         Ok(Header {
             uuid,

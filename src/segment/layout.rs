@@ -80,9 +80,9 @@ pub(super) fn lay_out(
 
     let phase = Phase { start: GROWN, end: ENCODED, units: leaves.len() };
     progress.begin(phase)?;
-    let kind = CodeKind::of_segment(frame.metric(), forest.len());
+    let kind = CodeKind::of_segment(frame.metric(), frame.dimension(), forest.len());
     let quantiser = Quantiser::fit(kind, &rows.vectors, frame.dimension());
-    let new_encoder = || ItemEncoder::new(frame.metric(), kind, frame.padded(), quantiser.as_ref());
+    let new_encoder = || ItemEncoder::new(frame, kind, quantiser.as_ref());
     let encode_leaf = |encoder: &mut ItemEncoder<'_>, (number, &leaf): (usize, &u32)| {
         let items = leaves[leaf as usize].1;
         let first = items.first().map_or(0, |&row| position_of[row as usize]);

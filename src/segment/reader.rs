@@ -133,6 +133,11 @@ impl Segment {
         }
     }
 
+    /// What the codes of items are.
+    pub(crate) fn kind_of_items(&self) -> CodeKind {
+        self.header.code
+    }
+
     /// What the items' bytes were made with; `None` where they are coded otherwise.
     pub(crate) fn quantiser(&self) -> Option<&Quantiser> {
         self.quantiser.as_ref()

@@ -85,7 +85,7 @@ fn header(frame: &Frame, rows: &SegmentRows, spec: &SegmentSpec, image: &Image) 
         dimension: frame.dimension() as u32,
         metric: frame.metric(),
         element: Element::of(frame.metric(), spec.options.vectors),
-        code: CodeKind::of_segment(frame.metric(), spec.options.trees.max(1)),
+        code: CodeKind::of_segment(frame.metric(), frame.dimension(), spec.options.trees.max(1)),
         trees: spec.options.trees.max(1) as u32,
         items: rows.len() as u64,
         leaves: image.leaves.len() as u32,

@@ -77,7 +77,7 @@ impl Delta {
                 let origin = vec![0.0; frame.padded()];
                 let coded = CodedItem { vector: &item.vector, placed: &placed, payload: self.len as u32 };
                 let (bytes, kind) = (bytemuck::cast_slice_mut(&mut block.words), CodeKind::of_items(frame.metric()));
-                ItemEncoder::new(frame.metric(), kind, frame.padded(), None).encode_lane(bytes, lane, &origin, coded);
+                ItemEncoder::new(frame, kind, None).encode_lane(bytes, lane, &origin, coded);
             }
             self.bytes += item.bytes() + block_bytes(frame.padded()) / LANES;
             block.items.push(item);

@@ -15,12 +15,13 @@ const DIMENSION: usize = 8;
 const METRICS: [Metric; 5] = [Metric::Cosine, Metric::Euclidean, Metric::Dot, Metric::Manhattan, Metric::Hamming];
 /// The forms that came with short factors, and later ones, and what their directories are called. `spent` is the row that
 /// says how much effort a recall takes.
-const FORMS: [(&str, Metric, SegmentVectors); 5] = [
+const FORMS: [(&str, Metric, SegmentVectors); 6] = [
     ("short", Metric::Euclidean, SegmentVectors::Float32),
     ("float16", Metric::Cosine, SegmentVectors::Float16),
     ("int8", Metric::Dot, SegmentVectors::Int8),
     ("half-bytes", Metric::Manhattan, SegmentVectors::Float32),
     ("spent", Metric::Cosine, SegmentVectors::Float32),
+    ("narrow", Metric::Cosine, SegmentVectors::Float32),
 ];
 
 #[derive(Serialize)]

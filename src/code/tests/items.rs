@@ -13,7 +13,7 @@ fn scan_items(kind: CodeKind, items: &[Vec<f32>], query: &[f32]) -> Vec<(f32, f3
     if let Some(quantiser) = &quantiser {
         assert_eq!(Quantiser::decode(kind, &quantiser.encode(), dimension).unwrap().as_ref(), Some(quantiser));
     }
-    let mut encoder = ItemEncoder::new(metric, kind, frame.padded(), quantiser.as_ref());
+    let mut encoder = ItemEncoder::new(&frame, kind, quantiser.as_ref());
     let coded =
         items.iter().zip(0..items.len() as u32).map(|(vector, payload)| CodedItem { vector, placed: &[], payload });
     let (bytes, radius) = encoder.encode_run(4, &Centroid::zero(frame.padded()), 0, coded);
@@ -124,7 +124,7 @@ fn an_error_too_long_for_float32_lets_its_whole_run_pass() {
     let items = [vec![3e37; 24], vec![1.0; 24]];
     let quantiser = Quantiser::fit(CodeKind::HalfBytes, &[0.0; 24], 24);
     let frame = Frame::new(Metric::Manhattan, 24, 3, None);
-    let mut encoder = ItemEncoder::new(Metric::Manhattan, CodeKind::HalfBytes, frame.padded(), quantiser.as_ref());
+    let mut encoder = ItemEncoder::new(&frame, CodeKind::HalfBytes, quantiser.as_ref());
     let coded = items.iter().zip(0..2).map(|(vector, payload)| CodedItem { vector, placed: &[], payload });
     let (bytes, _) = encoder.encode_run(0, &Centroid::zero(frame.padded()), 0, coded);
     let bytes = Aligned::from(bytes);

@@ -14,7 +14,8 @@ fn factors(run: &Run<'_>) -> Vec<[f32; 3]> {
 fn encoded(kind: CodeKind, metric: Metric, centroid: &Centroid, vectors: &[Vec<f32>]) -> (Aligned, f32) {
     let coded =
         vectors.iter().enumerate().map(|(at, placed)| CodedItem { vector: &[], placed, payload: 100 + at as u32 });
-    let mut encoder = ItemEncoder::new(metric, kind, centroid.values().len(), None);
+    let frame = Frame::new(metric, centroid.values().len(), 3, None);
+    let mut encoder = ItemEncoder::new(&frame, kind, None);
     let (bytes, radius) = encoder.encode_run(5, centroid, 100, coded);
     (bytes.into(), radius)
 }
@@ -92,6 +93,14 @@ fn a_residual_too_long_for_short_factors_lets_its_whole_run_pass() {
     let centroid = Centroid::zero(64);
     let vectors = [vec![1.0; 64], vec![1e19; 64]];
     let (bytes, _) = encoded(CodeKind::ShortSigns, Metric::Euclidean, &centroid, &vectors);
+    let run = Run::parse(&bytes, CodeKind::ShortSigns, 64).unwrap();
+    assert_eq!(factors(&run), [[f32::MIN, 0.0, 0.0]; 2]);
+}
+
+#[test]
+fn residuals_all_too_long_for_short_factors_let_their_whole_run_pass() {
+    let vectors = [vec![1e19; 64], vec![-1e19; 64]];
+    let (bytes, _) = encoded(CodeKind::ShortSigns, Metric::Euclidean, &Centroid::zero(64), &vectors);
     let run = Run::parse(&bytes, CodeKind::ShortSigns, 64).unwrap();
     assert_eq!(factors(&run), [[f32::MIN, 0.0, 0.0]; 2]);
 }
