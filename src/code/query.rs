@@ -190,6 +190,13 @@ impl QueryCode {
         }
     }
 
+    /// What the leaves of a group are ranked by: estimates of the squared distances of their centroids; under dot, where items
+    /// far from their centroid may have the largest products, bounds of these.
+    pub(crate) fn leaf_bound(&self, kernels: &Kernels, group: &Run<'_>) -> Bound {
+        let bound = self.bound(kernels, group);
+        if self.metric == Metric::Dot { bound } else { Bound { slack: 0.0, ..bound } }
+    }
+
     /// Whether a delta's items have codes. Those of manhattan would need a quantiser, and are compared one by one.
     pub(crate) fn scans_delta(&self) -> bool {
         self.kind != CodeKind::Bytes

@@ -239,6 +239,26 @@ fn estimates_are_unbiased_and_their_bounds_hold() {
 }
 
 #[test]
+fn under_dot_leaves_are_ranked_by_what_may_be_in_them() {
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(3);
+    for (metric, wide_is_first) in [(Metric::Dot, true), (Metric::Euclidean, false)] {
+        let frame = Frame::new(metric, 32, 1, None);
+        let leaf = placed(&frame, &vector(32, &mut generator));
+        let centroid = Centroid::quantise(&placed(&frame, &vector(32, &mut generator)));
+        let entries = [(Role::Leaves { radius: 0.1 }, &leaf[..], 0), (Role::Leaves { radius: 9.0 }, &leaf[..], 1)];
+        let (bytes, _) = Encoder::new(metric, frame.padded()).encode_run(0, &centroid, entries.into_iter());
+        let bytes = Aligned::from(bytes);
+        let run = Run::parse(&bytes, CodeKind::Signs, frame.padded()).unwrap();
+        let mut query = QueryCode::default();
+        query.prepare(&frame, &vector(32, &mut generator), 1.9);
+        let mut lower = [0.0; LANES];
+        let block = run.blocks().next().unwrap();
+        kernels().scan(&block, query.table(), query.leaf_bound(kernels(), &run), &mut lower);
+        assert_eq!(lower[1] < lower[0], wide_is_first, "{metric}: {:?}", &lower[..2]);
+    }
+}
+
+#[test]
 fn an_item_on_its_centroid_has_finite_factors() {
     for metric in [Metric::Euclidean, Metric::Cosine, Metric::Dot] {
         for role in [Role::Items, Role::Leaves { radius: 0.5 }] {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::guarded;
 use crate::code::QueryCode;
-use crate::distance::{Bound, Kernels, LANES, prefetch};
+use crate::distance::{Kernels, LANES, prefetch};
 use crate::error::Result;
 use crate::snapshot::LiveSegment;
 
@@ -22,7 +22,7 @@ const SPARE_LEAVES: usize = 8;
 pub(super) struct RankedLeaf {
     pub(super) segment: u32,
     pub(super) leaf: u32,
-    /// The estimate it is ranked by, in the measure of [`QueryCode::bound`].
+    /// The estimate it is ranked by, in the measure of [`QueryCode::leaf_bound`].
     pub(super) estimate: f32,
 }
 
@@ -133,7 +133,7 @@ impl Directory {
                 prefetch(segments[ahead.segment as usize].group_bytes(ahead.group as usize));
             }
             let run = guarded(segments[segment as usize], |segment| segment.group(number))?;
-            let bound = Bound { slack: 0.0, ..query.bound(kernels, &run) };
+            let bound = query.leaf_bound(kernels, &run);
             for (block, first) in run.blocks().zip((0..).step_by(LANES)) {
                 kernels.scan(&block, query.table(), bound, &mut scores);
                 // Leaves are numbered group by group, which was checked when the segment was opened.
