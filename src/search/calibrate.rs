@@ -139,7 +139,7 @@ const USUAL_NEIGHBOURS: f64 = 10.0;
 const LEAST_OF_TIES: f64 = 1024.0;
 
 /// Queries may be harder than any of the store's own items.
-const HEADROOM: f64 = 1.5;
+const HEADROOM: f64 = 2.0;
 
 /// Where items lie in dense clouds, as near-copies and passages that overlap do, all of them are easy to search by, however
 /// many of the nearest do not count; and queries from outside are not. What real queries needed for a recall of .95 was 3 to
