@@ -6,8 +6,8 @@
 //!
 //! That more leaves pay while they are near compared with what was found is the observation of SPANN's pruning by distance
 //! (Chen et al., 2021) and of learned early termination (Li et al., 2020). The formula was chosen by measurement: of fixed
-//! numbers of items, distances and their ratios, the leaves since the last find and products of powers of these, this one
-//! took the fewest items for a recall of .90 to .99 on all of three sets, .55 to .8 times as many as a fixed number. The
+//! numbers of items, distances and their ratios, the leaves since the last find and products of powers of these, it is among
+//! the best for recalls of .90 to .99 on each of three sets: .6 to .9 times the items of a fixed number (`docs/scale.md`). The
 //! power may be 3 to 6. What distances are measured in is no matter, as long as both are in the same.
 
 /// Where distances tell nothing, items count once; no item counts more or less than this.
