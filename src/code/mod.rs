@@ -4,6 +4,7 @@
 //! items. The layout is section 2 of `docs/format.md`, the arithmetic section 2 and 3.
 
 mod frame;
+mod heads;
 mod items;
 mod kind;
 mod levels;
@@ -17,6 +18,7 @@ mod steps;
 mod tests;
 
 pub(crate) use frame::Frame;
+pub(crate) use heads::Heads;
 pub(crate) use items::{CodedItem, ItemEncoder};
 pub(crate) use kind::CodeKind;
 pub(crate) use quantiser::Quantiser;

@@ -9,6 +9,7 @@ use std::f32::consts::FRAC_PI_2;
 
 use super::Quantiser;
 use super::frame::Frame;
+use super::heads::Heads;
 use super::kind::CodeKind;
 use super::run::Run;
 use crate::bits;
@@ -167,10 +168,25 @@ impl QueryCode {
         }
     }
 
+    /// What groups are ranked by, the nearest having the least: the base of the [`bound`](Self::bound) of each.
+    pub(crate) fn rank_groups<'a>(
+        &'a self,
+        kernels: &Kernels,
+        heads: &'a Heads,
+        products: &'a mut Vec<i32>,
+    ) -> impl Iterator<Item = f32> + 'a {
+        products.resize(heads.len(), 0);
+        kernels.dots_i8(&self.bytes, heads.codes(), products);
+        products.iter().zip(heads.scales()).map(|(&product, scales)| self.bound_of(product, scales).base)
+    }
+
     /// What the codes of signs of a run are compared with: a group's leaves, or items.
     pub(crate) fn bound(&self, kernels: &Kernels, run: &Run<'_>) -> Bound {
-        let product = kernels.dot_i8(&self.bytes, run.centroid()) as f32 * self.step * run.step();
-        let squared = run.squared_norm();
+        self.bound_of(kernels.dot_i8(&self.bytes, run.centroid()), (run.step(), run.squared_norm()))
+    }
+
+    fn bound_of(&self, product: i32, (step, squared): (f32, f32)) -> Bound {
+        let product = product as f32 * self.step * step;
         // A component's rounding is uniform within half a step: its deviation is the step / sqrt(12).
         let rounding = QUANTISATION_BOUND * self.step * (squared / 12.0).sqrt();
         match self.metric {
@@ -190,11 +206,11 @@ impl QueryCode {
         }
     }
 
-    /// What the leaves of a group are ranked by: estimates of the squared distances of their centroids; under dot, where items
-    /// far from their centroid may have the largest products, bounds of these.
-    pub(crate) fn leaf_bound(&self, kernels: &Kernels, group: &Run<'_>) -> Bound {
-        let bound = self.bound(kernels, group);
-        if self.metric == Metric::Dot { bound } else { Bound { slack: 0.0, ..bound } }
+    /// What the leaves of a group are ranked by, from what the group is ranked by: estimates of the squared distances of their
+    /// centroids; under dot, where items far from their centroid may have the largest products, bounds of these.
+    pub(crate) fn leaf_bound(&self, group: f32) -> Bound {
+        let slack = if self.metric == Metric::Dot { self.error_bound * self.squared_norm.sqrt() } else { 0.0 };
+        Bound { base: group, slack, threshold: f32::INFINITY }
     }
 
     /// Whether a delta's items have codes. Those of manhattan would need a quantiser, and are compared one by one.

@@ -253,7 +253,7 @@ fn under_dot_leaves_are_ranked_by_what_may_be_in_them() {
         query.prepare(&frame, &vector(32, &mut generator), 1.9);
         let mut lower = [0.0; LANES];
         let block = run.blocks().next().unwrap();
-        kernels().scan(&block, query.table(), query.leaf_bound(kernels(), &run), &mut lower);
+        kernels().scan(&block, query.table(), query.leaf_bound(query.bound(kernels(), &run).base), &mut lower);
         assert_eq!(lower[1] < lower[0], wide_is_first, "{metric}: {:?}", &lower[..2]);
     }
 }

@@ -32,15 +32,11 @@ pub(crate) fn order<'v>(view: &View, vectors: impl ExactSizeIterator<Item = &'v 
 /// The nearest leaf of the nearest group. Leaves are numbered group by group.
 fn nearest_leaf(query: &QueryCode, segment: &LiveSegment) -> Result<u32> {
     let kernels = kernels();
-    let mut nearest = (f32::INFINITY, 0);
-    for group in 0..segment.groups() {
-        let score = query.bound(kernels, &guarded(segment, |segment| segment.group(group))?).base;
-        if score < nearest.0 {
-            nearest = (score, group);
-        }
-    }
-    let run = guarded(segment, |segment| segment.group(nearest.1))?;
-    let bound = query.bound(kernels, &run);
+    let mut products = Vec::new();
+    let scores = query.rank_groups(kernels, segment.group_heads(), &mut products);
+    let Some((group, score)) = scores.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)) else { return Ok(0) };
+    let run = guarded(segment, |segment| segment.group(group))?;
+    let bound = query.leaf_bound(score);
     let mut scores = [0.0; LANES];
     let mut best = (f32::INFINITY, 0);
     for (block, first) in run.blocks().zip((0..).step_by(LANES)) {

@@ -38,6 +38,8 @@ struct RankedGroup {
 #[derive(Default)]
 pub(super) struct Directory {
     groups: Vec<RankedGroup>,
+    /// Inner products of the query with the centroids of a segment's groups.
+    products: Vec<i32>,
     /// For each segment the number of leaves of those before it.
     bases: Vec<u32>,
     /// A key a leaf: its estimated nearness, in bits that ascend with it, and its number among the leaves of all segments.
@@ -68,10 +70,9 @@ impl Directory {
             self.bases.push(u32::try_from(all_leaves).unwrap_or(u32::MAX));
             all_items += segment.items() as u64;
             all_leaves += segment.leaves();
-            for group in 0..segment.groups() {
-                let score = query.bound(kernels, &guarded(segment, |segment| segment.group(group))?).base;
-                self.groups.push(RankedGroup { score, segment: number as u32, group: group as u32 });
-            }
+            let scores = query.rank_groups(kernels, segment.group_heads(), &mut self.products);
+            let ranked = |(group, score)| RankedGroup { score, segment: number as u32, group };
+            self.groups.extend((0..).zip(scores).map(ranked));
         }
         let items = if items < all_items { items / FIRST_SHARE } else { u64::MAX };
         if items.saturating_mul(GROUP_REACH) < all_items {
@@ -128,12 +129,12 @@ impl Directory {
         let mut scores = [0.0; LANES];
         while let Some(group) = self.groups.get(self.next_group).filter(|_| self.keys.len() < wanted) {
             self.next_group += 1;
-            let (segment, number) = (group.segment, group.group as usize);
+            let (score, segment, number) = (group.score, group.segment, group.group as usize);
             if let Some(ahead) = self.groups.get(self.next_group) {
                 prefetch(segments[ahead.segment as usize].group_bytes(ahead.group as usize));
             }
             let run = guarded(segments[segment as usize], |segment| segment.group(number))?;
-            let bound = query.leaf_bound(kernels, &run);
+            let bound = query.leaf_bound(score);
             for (block, first) in run.blocks().zip((0..).step_by(LANES)) {
                 kernels.scan(&block, query.table(), bound, &mut scores);
                 // Leaves are numbered group by group, which was checked when the segment was opened.

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::bytes::{Malformed, checksum};
-use crate::code::{Frame, Quantiser};
+use crate::code::{Frame, Heads, Quantiser};
 use crate::error::{Error, Result};
 use crate::fs::Map;
 use crate::segment::SEGMENT_VERSION;
@@ -41,7 +41,7 @@ impl Segment {
             Segment::assemble(path, map, header, quantiser, Sections { all, table: table_range, ranges });
         segment.check_tables()?;
         segment.leaf_starts = segment.count_leaves();
-        segment.check_groups()?;
+        segment.heads = segment.read_groups()?;
         Ok(segment)
     }
 
@@ -87,8 +87,10 @@ impl Segment {
         std::iter::once(0).chain(ends).collect()
     }
 
-    /// Every group's run, and that the groups hold each leaf once, in their order.
-    fn check_groups(&self) -> Result<()> {
+    /// The heads of the groups, after a check of every group's run, and that the groups hold each leaf once, in their order.
+    fn read_groups(&self) -> Result<Heads> {
+        let mut heads = Heads::default();
+        heads.reserve(self.groups(), self.padded);
         let mut next = 0u32;
         for group in 0..self.groups() {
             let run = self.group(group)?;
@@ -98,8 +100,9 @@ impl Segment {
                     .map_err(|fault| self.lift(format!("{}, run {group}", self.at(Kind::Groups, 0)), fault))?;
                 next = next.saturating_add(1);
             }
+            heads.push(&run);
         }
-        Ok(())
+        Ok(heads)
     }
 
     /// The checksum of one section.

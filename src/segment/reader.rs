@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::bytes::{Malformed, Reader, checksum};
-use crate::code::{CodeKind, Quantiser, Run};
+use crate::code::{CodeKind, Heads, Quantiser, Run};
 use crate::distance::pad;
 use crate::error::{Error, Result};
 use crate::fs::{self, Map};
@@ -52,6 +52,8 @@ pub(crate) struct Segment {
     pub(super) sections: Sections,
     /// The first position of each leaf and the end of the last, where there is one tree; else empty.
     pub(super) leaf_starts: Vec<u32>,
+    /// What ranks the groups.
+    pub(super) heads: Heads,
     intact_leaves: Bits,
     intact_records: Bits,
     pub(super) order_is_intact: OnceLock<bool>,
@@ -121,6 +123,7 @@ impl Segment {
         Segment {
             path: path.to_owned(),
             leaf_starts: Vec::new(),
+            heads: Heads::default(),
             intact_leaves: Bits::new(header.leaves as usize),
             intact_records: Bits::new(header.items as usize),
             order_is_intact: OnceLock::new(),
@@ -146,6 +149,11 @@ impl Segment {
     /// How the lanes of groups' or leaves' runs are coded.
     pub(super) fn code_kind(&self, runs: Kind) -> CodeKind {
         if runs == Kind::Groups { CodeKind::Signs } else { self.header.code }
+    }
+
+    /// The centroids of the groups, in their order.
+    pub(crate) fn group_heads(&self) -> &Heads {
+        &self.heads
     }
 
     /// A group's run, whose lanes are leaves. Checked when the segment was opened.
