@@ -119,6 +119,10 @@ impl QueryCode {
         });
     }
 
+    pub(crate) fn components(&self) -> usize {
+        self.vector.len()
+    }
+
     pub(crate) fn table(&self) -> &ScanTable {
         &self.table
     }

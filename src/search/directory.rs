@@ -11,11 +11,17 @@ use crate::snapshot::LiveSegment;
 /// The groups whose leaves are listed hold this many times the items scanned, at least.
 const GROUP_REACH: u64 = 12;
 
-/// For how much of its effort a search lists leaves at first. Most need less than all of it.
+/// For one part in so many of its effort a search lists leaves at first. Most end before they have spent more; what is listed
+/// later is too late for those that a nearer leaf would have kept going. In few dimensions most end sooner.
 const FIRST_SHARE: u64 = 2;
+const FIRST_SHARE_OF_FEW: u64 = 4;
+const FEW_COMPONENTS: usize = 64;
 
-/// Leaves sorted at a time beyond what the effort asks for.
+/// Leaves sorted at a time, at least.
 const SPARE_LEAVES: usize = 8;
+
+/// Of the leaves for the effort, one in this many is sorted at first.
+const FIRST_SORTED: usize = 4;
 
 /// A leaf of one of the segments.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +51,8 @@ pub(super) struct Directory {
     /// A key a leaf: its estimated nearness, in bits that ascend with it, and its number among the leaves of all segments.
     keys: Vec<u64>,
     sorted: usize,
+    /// Those before are nearer than those from here on, whether sorted or not.
+    near: usize,
     /// Items of an average leaf, one at least.
     leaf_items: u64,
     /// Groups whose leaves are not in the list yet.
@@ -63,7 +71,7 @@ impl Directory {
         self.groups.clear();
         self.bases.clear();
         self.keys.clear();
-        (self.sorted, self.next_group) = (0, 0);
+        (self.sorted, self.near, self.next_group) = (0, 0, 0);
         let (mut all_items, mut all_leaves) = (0, 0);
         for (number, segment) in segments.iter().enumerate() {
             // So many leaves would take more memory than there is.
@@ -74,13 +82,15 @@ impl Directory {
             let ranked = |(group, score)| RankedGroup { score, segment: number as u32, group };
             self.groups.extend((0..).zip(scores).map(ranked));
         }
-        let items = if items < all_items { items / FIRST_SHARE } else { u64::MAX };
+        let share = if query.components() <= FEW_COMPONENTS { FIRST_SHARE_OF_FEW } else { FIRST_SHARE };
+        let items = if items < all_items { items / share } else { u64::MAX };
         if items.saturating_mul(GROUP_REACH) < all_items {
             self.groups.sort_unstable_by(|a, b| a.score.total_cmp(&b.score));
         }
         self.leaf_items = (all_items / all_leaves.max(1) as u64).max(1);
         self.reach(kernels, query, segments, items)?;
-        self.sort(usize::try_from(items / self.leaf_items).unwrap_or(usize::MAX).saturating_add(SPARE_LEAVES));
+        self.approach(usize::try_from(items / self.leaf_items).unwrap_or(usize::MAX).saturating_add(SPARE_LEAVES));
+        self.sort(self.near / FIRST_SORTED);
         Ok(())
     }
 
@@ -95,14 +105,14 @@ impl Directory {
         segments: &[&Arc<LiveSegment>],
         (rank, scanned): (usize, u64),
     ) -> Result<Option<RankedLeaf>> {
-        let is_at_end = rank >= self.keys.len();
         let listed = self.keys.len() as u64 * self.leaf_items;
-        if self.next_group < self.groups.len() && (is_at_end || scanned.saturating_mul(GROUP_REACH) > listed) {
-            self.sorted = self.sorted.min(rank);
-            self.reach(kernels, query, segments, if is_at_end { u64::MAX } else { scanned.saturating_mul(2) })?;
+        let scanned = if rank >= self.keys.len() { scanned.max(listed).max(self.leaf_items) } else { scanned };
+        if self.next_group < self.groups.len() && scanned.saturating_mul(GROUP_REACH) > listed {
+            (self.sorted, self.near) = (self.sorted.min(rank), self.near.min(rank));
+            self.reach(kernels, query, segments, scanned.saturating_mul(2))?;
         }
         if rank >= self.sorted && rank < self.keys.len() {
-            self.sort(self.sorted.max(SPARE_LEAVES) * 2);
+            self.sort(0);
         }
         Ok(self.peek(rank))
     }
@@ -142,22 +152,39 @@ impl Directory {
                 let keys: [u64; LANES] = std::array::from_fn(|lane| {
                     u64::from(ascending_bits(scores[lane])) << 32 | u64::from(number.saturating_add(lane as u32))
                 });
-                let entries = (run.entries() as usize - first).min(LANES);
-                self.keys.extend_from_slice(&keys[..entries]);
+                // Whole blocks are copied faster; the lanes without an entry are cut off.
+                let listed = self.keys.len() + (run.entries() as usize - first).min(LANES);
+                self.keys.extend_from_slice(&keys);
+                self.keys.truncate(listed);
             }
         }
         Ok(())
     }
 
-    /// Sorts the best `count` leaves to the front.
-    fn sort(&mut self, count: usize) {
-        let rest = &mut self.keys[self.sorted..];
-        let count = count.saturating_sub(self.sorted).min(rest.len());
-        if count > 0 && count < rest.len() {
-            rest.select_nth_unstable(count - 1);
+    /// Sorts twice as many of the nearest leaves as there are sorted, `least` at least.
+    fn sort(&mut self, least: usize) {
+        let wanted = (2 * self.sorted).max(least).max(SPARE_LEAVES);
+        if self.near <= self.sorted {
+            self.approach(2 * wanted);
         }
-        rest[..count].sort_unstable();
-        self.sorted += count;
+        let wanted = wanted.min(self.near);
+        bring_forward(&mut self.keys[self.sorted..self.near], wanted - self.sorted);
+        self.keys[self.sorted..wanted].sort_unstable();
+        self.sorted = wanted;
+    }
+
+    /// Brings the nearest `count` leaves to the front, in any order.
+    fn approach(&mut self, count: usize) {
+        let count = count.min(self.keys.len());
+        bring_forward(&mut self.keys[self.sorted..], count.saturating_sub(self.sorted));
+        self.near = count.max(self.sorted);
+    }
+}
+
+/// Brings the least `count` keys to the front, in any order.
+fn bring_forward(keys: &mut [u64], count: usize) {
+    if count > 0 && count < keys.len() {
+        keys.select_nth_unstable(count - 1);
     }
 }
 
@@ -170,4 +197,36 @@ fn ascending_bits(score: f32) -> u32 {
 
 fn from_ascending_bits(bits: u32) -> f32 {
     f32::from_bits(if bits >> 31 == 0 { !bits } else { bits ^ 1 << 31 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sorted_piece_by_piece_come_in_the_order_of_all() {
+        for count in [0, 1, 7, 8, 9, 100, 1000] {
+            // Scattered and all different: an odd factor modulo a power of two.
+            let keys: Vec<u64> = (0..count).map(|at: u64| at.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+            for near in [0, 1, 50, 2000] {
+                let mut directory = Directory { keys: keys.clone(), ..Directory::default() };
+                directory.approach(near);
+                while directory.sorted < keys.len() {
+                    let before = directory.sorted;
+                    directory.sort(0);
+                    assert!(directory.sorted > before, "{count} keys, {near} near");
+                }
+                let mut expected = keys.clone();
+                expected.sort_unstable();
+                assert_eq!(directory.keys, expected, "{count} keys, {near} near");
+            }
+        }
+    }
+
+    #[test]
+    fn bits_ascend_as_floats_do() {
+        let floats = [f32::NEG_INFINITY, -2.0, -1.0e-30, 0.0, 1.0e-30, 1.5, 3.0e38, f32::INFINITY];
+        assert!(floats.is_sorted_by_key(|&float| ascending_bits(float)));
+        assert!(floats.iter().all(|&float| from_ascending_bits(ascending_bits(float)) == float));
+    }
 }
