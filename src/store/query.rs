@@ -156,7 +156,7 @@ impl Query {
     }
 
     /// The recall to aim at, from 0 to 1. Default: 0.95. How much that takes was measured on the store's own items, for
-    /// 1, 10 and 100 neighbours; no less is spent than twelve roots of each segment's items. Queries far from all items may
+    /// 1, 10 and 100 neighbours; no less is spent than sixteen roots of each segment's items. Queries far from all items may
     /// find less: [`Snapshot::measure_recall_of`](crate::Snapshot::measure_recall_of) measures yours. 1 scans every leaf.
     pub fn recall(mut self, recall: f32) -> Query {
         self.effort = Effort::Recall(recall);
