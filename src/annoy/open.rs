@@ -58,6 +58,11 @@ fn roots(nodes: Nodes<'_>, path: &Path) -> Result<Contents> {
         return Err(Error::corrupt(path, format!("node {}", count.saturating_sub(1)), expected, format!("{claim}")));
     };
     let is_root = |number: usize| nodes.get(number).is_some_and(|node| node.descendants() == claim);
+    // A hole looks like a root of no items: the file ends with one, or is of nodes of another size, if others are not.
+    if let Some(other) = (0..count).find(|&number| item_count == 0 && !is_root(number)) {
+        let found = format!("none, though node {other} is not one of an empty index");
+        return Err(Error::corrupt(path, format!("node {}", count - 1), "a root that claims all items", found));
+    }
     let behind = count - item_count;
     let first = if behind.is_multiple_of(2) && (item_count..count).all(is_root) {
         // Only roots claim all items, so every tree is one bucket: the originals look like their copies, which are the second half.

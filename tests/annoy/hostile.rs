@@ -130,6 +130,23 @@ fn children_that_lead_nowhere_or_back_are_refused() {
 }
 
 #[test]
+fn a_file_that_ends_with_a_hole_is_refused_and_not_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.ann");
+    let mut index = AnnoyIndex::new(3, Metric::Angular).unwrap();
+    (0..40).filter(|item| item % 4 != 3).for_each(|item| index.add_item(item, &[1.0, item as f32, 0.0]).unwrap());
+    index.build(2, 1).unwrap();
+    index.save(&path, false).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    assert_refused(search(&whole[..24 * 20]), &["node 19", "claims all items", "node 0"]);
+
+    let mut empty = AnnoyIndex::new(3, Metric::Angular).unwrap();
+    empty.build(3, 1).unwrap();
+    empty.save(&path, false).unwrap();
+    assert_eq!(search(&std::fs::read(&path).unwrap()).unwrap(), []);
+}
+
+#[test]
 fn a_lattice_of_a_million_million_paths_ends() {
     let mut nodes = vec![[6, 0, 1]];
     for number in 20..80 {
