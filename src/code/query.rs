@@ -82,6 +82,12 @@ impl QueryCode {
         self.bytes.clear();
         // Adding 1.5 * 2^23 rounds to a whole number, which the low bits then hold.
         self.bytes.extend(self.placed.iter().map(|component| (component * scale + 12_582_912.0).to_bits() as i8));
+        // With the query's norm the error of a product is apart from the query itself. Errors along it would add up with every
+        // centroid where components have a few magnitudes only, as those of a rotated line do.
+        let coded = kernels().dot_i8(&self.bytes, &self.bytes) as f32;
+        if coded > 0.0 && self.squared_norm.is_normal() {
+            self.step = (self.squared_norm / coded).sqrt();
+        }
         self.quantised.clear();
         self.is_narrow.clear();
         if self.kind == CodeKind::Bits {

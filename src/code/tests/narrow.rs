@@ -120,6 +120,19 @@ fn bounds_of_narrow_codes_hold_as_those_of_signs_do_and_are_nearer() {
 }
 
 #[test]
+fn bounds_hold_for_points_of_a_line_in_all_rotations() {
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(55);
+    for (metric, seed) in (0..300).flat_map(|seed| [(Metric::Euclidean, seed), (Metric::Dot, seed)]) {
+        let frame = Frame::new(metric, 1, seed, None);
+        let items: Vec<Vec<f32>> = (0..45).map(|_| vec![1.0 + 0.05 * gaussian(&mut generator)]).collect();
+        let found: Vec<_> =
+            items.iter().step_by(9).flat_map(|query| scan(&frame, CodeKind::Narrow(8), &items, query)).collect();
+        let wrong = found.iter().filter(|&&(lower, exact)| lower > exact + 1e-4 * exact.abs()).count();
+        assert!(wrong * 25 <= found.len(), "{metric}, seed {seed}: {wrong} bounds are too high");
+    }
+}
+
+#[test]
 fn a_residual_too_long_for_narrow_codes_lets_its_whole_run_pass() {
     let frame = Frame::new(Metric::Euclidean, 20, SEED, None);
     let found =
