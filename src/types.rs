@@ -127,7 +127,7 @@ pub enum Metric {
     /// The negated inner product.
     Dot,
     /// The sum of the components' absolute differences, in float32: off by less than the dimension times 1e-7 of itself.
-    /// Searches read half a byte a component of what they scan, where the other metrics read a bit.
+    /// Searches read half a byte a component of what they scan, where the other metrics read a bit above 64 components.
     Manhattan,
     /// The number of components that differ, exact. Components are bits: 0 or 1, or packed in [`Bits`](crate::Bits), and are
     /// stored as bits; others are refused.

@@ -35,7 +35,7 @@ pub struct Stats {
     pub memory_bytes: u64,
     /// Age of the oldest [`Snapshot`](crate::Snapshot) that lives.
     pub oldest_snapshot: Option<Duration>,
-    /// Items of segments that a search scans unless told otherwise.
+    /// The effort that a search for ten neighbours spends unless told otherwise: see [`Query::effort`](crate::Query::effort).
     pub default_effort: u64,
     /// Why background maintenance failed when it last ran, if it did. It is tried again, after pauses of up to 30 s.
     pub maintenance_error: Option<String>,
@@ -97,7 +97,7 @@ impl Inner {
             }
         }
         let default_effort = match search::reach_for(&view, 0.95, 10) {
-            Reach::Effort(items) => items,
+            Reach::Effort(effort) => effort,
             Reach::EveryLeaf | Reach::Exact => view.len,
         };
         Ok(Stats {
