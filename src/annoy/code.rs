@@ -5,14 +5,18 @@
 //! which side of a plane the item is, unless it is too close to the plane; so a build that measures those that are too
 //! close grows the same trees as one without codes.
 
+mod bound;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Metric;
 use super::layout::{Layout, Node, Nodes};
-use super::measure::{Measure, Probe};
-use super::rounded::{Rounded, wide_sum};
+use super::measure::Measure;
+use super::rounded::Rounded;
 use crate::distance::Coded;
 use crate::fs::Slots;
+
+pub(super) use bound::{BATCH, CodeProbe};
 
 /// Bytes before the codes of a slot: the lowest component, the step, the error and the inverse of the norm.
 const HEADER: usize = 16;
@@ -20,9 +24,11 @@ const HEADER: usize = 16;
 const ALIGN: usize = 16;
 /// Cache lines are what the memory reads.
 const LINE: usize = 64;
-/// A code costs about as much as a look at its vector. After as many looks at each item, on average, all codes together
-/// cost a fraction of what searches have spent, and these are many enough to gain from them.
-const PATIENCE: usize = 4;
+/// Of so many candidates a search makes the code of one, if it is without. A code costs about two looks at a vector, and
+/// a search that makes some is to take little longer.
+const SHARE: usize = 12;
+/// After so many candidates another item may have a code.
+const CLEARED: usize = 8;
 /// Vectors of all items that are no more bytes than this stay in a cache as they are.
 const SMALL: usize = 1 << 21;
 /// Beyond as many components sums of float32 are too rough to bound anything.
@@ -34,31 +40,17 @@ const SANE: std::ops::RangeInclusive<f32> = 1e-15..=1e15;
 const LONGER: f64 = 1.05;
 const EPSILON: f64 = f32::EPSILON as f64;
 
-/// The codes of an index, as far as they are made: of all items by a build or a load, or of some at a time by searches,
-/// once these have measured so much that it pays. They may be read and made by any number of threads at once.
+/// The codes of an index, as far as they are made: of all items by a build or a load, or by searches of what they meet. They may be read and made by any number of threads at once.
 pub(super) struct Codes {
     slots: Slots,
-    /// Items that searches still have to measure before codes are worth their while.
-    patience: AtomicUsize,
-    /// The first item that searches have made no code of yet.
-    next: AtomicUsize,
+    /// Candidates that searches have looked at, while not all codes were made at once.
+    looks: AtomicUsize,
     item_count: usize,
     measure: Measure,
     metric: Metric,
     dimension: usize,
     /// What bounds the rounding of a sum of as many terms, relative to the sum of their magnitudes, several times over.
     rounding: f64,
-}
-
-/// What a vector is bounded from.
-pub(super) struct CodeProbe<'a> {
-    components: &'a [f32],
-    /// Where bounds are of products.
-    rounded: Option<Rounded>,
-    /// The sum of the components' magnitudes.
-    magnitude: f64,
-    norm: f64,
-    inverse_norm: f64,
 }
 
 /// A plane that codes are asked for their side of.
@@ -88,11 +80,9 @@ impl Codes {
         }
         let slots = Slots::new(item_count, slot_bytes)?;
         let rounding = (dimension + 16) as f64 * EPSILON;
-        let patience = AtomicUsize::new(item_count.saturating_mul(PATIENCE));
         Some(Codes {
             slots,
-            patience,
-            next: AtomicUsize::new(0),
+            looks: AtomicUsize::new(0),
             item_count,
             measure: Measure::new(layout),
             metric: layout.metric,
@@ -101,57 +91,14 @@ impl Codes {
         })
     }
 
-    /// `None` if the vector is so long or so short that bounds would be wrong.
-    pub(super) fn probe<'a>(&self, probe: &Probe<'a>) -> Option<CodeProbe<'a>> {
-        let components: &[f32] = bytemuck::cast_slice(probe.words());
-        let squared = self.measure.squared_norm(probe.words());
-        let norm = f64::from(squared).sqrt();
-        SANE.contains(&squared).then(|| CodeProbe {
-            components,
-            rounded: matches!(self.metric, Metric::Angular | Metric::Dot).then(|| Rounded::new(components)),
-            magnitude: wide_sum(components, |component| f64::from(component.abs())),
-            norm: norm * (1.0 + self.rounding),
-            inverse_norm: 1.0 / norm,
-        })
-    }
-
     /// The code of an item, if it was made.
     pub(super) fn get(&self, item: u32) -> Option<&[u8]> {
         self.slots.get(item as usize)
     }
 
-    /// The bytes of an item's code, made or not, to ask for: none if there is no such item.
-    pub(super) fn bytes(&self, item: u32) -> &[u8] {
-        self.slots.get(item as usize).unwrap_or_default()
-    }
-
-    /// What the raw distance of a code's item is at least.
-    pub(super) fn bound(&self, probe: &CodeProbe<'_>, slot: &[u8]) -> f32 {
-        let (header, codes) = slot.split_at(HEADER);
-        let [low, step, error, inverse_norm]: [f32; HEADER / 4] = bytemuck::pod_read_unaligned(header);
-        let coded = Coded { low, step, codes: &codes[..self.dimension] };
-        let (kernels, error, below) = (self.measure.kernels(), f64::from(error), 1.0 - self.rounding);
-        let bound = match (self.metric, &probe.rounded) {
-            (Metric::Angular, Some(rounded)) => {
-                // What rounding the probe makes of the product with a vector as long as the code's, at most.
-                let off = rounded.error * probe.inverse_norm * (LONGER + error);
-                let product = rounded.product(kernels, &coded) * probe.inverse_norm * f64::from(inverse_norm);
-                2.0 - 2.0 * (product + off + error)
-            }
-            (_, Some(rounded)) => {
-                let length = LONGER / f64::from(inverse_norm) + error;
-                -rounded.product(kernels, &coded) - rounded.error * length - probe.norm * error
-            }
-            (Metric::Manhattan, None) => {
-                let sum = f64::from(kernels.manhattan_coded(probe.components, &coded));
-                (sum * below - error - 4.0 * EPSILON * probe.magnitude).max(0.0) * below
-            }
-            _ => {
-                let distance = f64::from(kernels.squared_euclidean_coded(probe.components, &coded)).sqrt();
-                (distance * below - error - 4.0 * EPSILON * probe.norm).max(0.0).powi(2) * below
-            }
-        };
-        (bound - bound.abs() * EPSILON) as f32
+    /// Asks for the bytes of an item's code, if it was made.
+    pub(super) fn prefetch(&self, item: u32) {
+        crate::distance::prefetch(self.get(item).unwrap_or_default());
     }
 
     /// `None` if the plane is none, or so strange that no code could tell a side.
@@ -187,8 +134,8 @@ impl Codes {
     pub(super) fn side(&self, plane: &CodePlane, slot: &[u8]) -> Option<bool> {
         let (header, codes) = slot.split_at(HEADER);
         let [low, step, error, inverse_norm]: [f32; HEADER / 4] = bytemuck::pod_read_unaligned(header);
-        let coded = Coded { low, step, codes: &codes[..self.dimension] };
-        let margin = plane.rounded.product(self.measure.kernels(), &coded) + plane.addend;
+        let sum = plane.rounded.sum_of_codes(self.measure.kernels(), &codes[..self.dimension]);
+        let margin = plane.rounded.product(low, step, f64::from(sum)) + plane.addend;
         let (error, inverse_norm) = (f64::from(error), f64::from(inverse_norm));
         // All over the item's norm; the errors of angular codes are so already. What rounding the plane is off by grows
         // with the length of what the code stands for, which is an error at most longer than the item.
@@ -200,30 +147,43 @@ impl Codes {
         (margin.abs() * inverse_norm > off * (1.0 + EPSILON)).then_some(margin > 0.0)
     }
 
-    /// Whether searches make and read codes.
+    /// Whether searches read and make codes: all were made at once, or there were as many candidates as items.
     pub(super) fn awake(&self) -> bool {
-        self.patience.load(Ordering::Relaxed) == 0
+        self.looks.load(Ordering::Relaxed) >= self.item_count
     }
 
-    /// Notes that a search measured so many items. Where threads meet, some may be lost.
-    pub(super) fn spend(&self, measured: usize) {
-        let patience = self.patience.load(Ordering::Relaxed);
-        self.patience.store(patience.saturating_sub(measured), Ordering::Relaxed);
+    /// Notes that a search looked at so many candidates. Where threads meet, some may be lost.
+    pub(super) fn spend(&self, looks: usize) {
+        let before = self.looks.load(Ordering::Relaxed);
+        self.looks.store(before.saturating_add(looks), Ordering::Relaxed);
     }
 
     /// Makes searches use codes from now on.
     pub(super) fn wake(&self) {
-        self.patience.store(0, Ordering::Relaxed);
+        self.looks.fetch_max(self.item_count, Ordering::Relaxed);
     }
 
-    /// Makes the codes of so many further items, in the order of their addresses: for half of what it costs to make
-    /// those of candidates, in no order.
-    pub(super) fn make(&self, nodes: Nodes<'_>, count: usize) {
-        if self.next.load(Ordering::Relaxed) >= self.item_count {
+    /// Makes the codes of some of the items that a search had to measure, while their vectors are in the cache: of one
+    /// in [`SHARE`] candidates. What is met often soon has one. Only the first items may have one, one for [`CLEARED`]
+    /// candidates since the codes awoke: the system clears memory before it gives it, in pieces of 2 MiB.
+    pub(super) fn make_some(&self, nodes: Nodes<'_>, measured: &[u32], candidates: usize) {
+        if measured.is_empty() {
             return;
         }
-        let first = self.next.fetch_add(count, Ordering::Relaxed);
-        for item in first..first.saturating_add(count).min(self.item_count) {
+        self.spend(candidates);
+        let spent = self.looks.load(Ordering::Relaxed);
+        let first = spent.saturating_sub(self.item_count) / CLEARED;
+        let step = (measured.len() / candidates.div_ceil(SHARE).max(1)).max(1);
+        for &item in measured.iter().skip(spent % step).step_by(step) {
+            if (item as usize) < first && nodes.at(item as usize).descendants() == 1 {
+                self.add(item, nodes.at(item as usize));
+            }
+        }
+    }
+
+    /// Makes the codes of all items.
+    pub(super) fn make_all(&self, nodes: Nodes<'_>) {
+        for item in 0..self.item_count {
             if let Some(node) = nodes.get(item).filter(|node| node.descendants() == 1) {
                 self.add(item as u32, node);
             }

@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
         let (nodes, items) = (self.drawn.nodes, self.drawn.items);
         if let Some(codes) = self.codes {
             if let Some(&next) = items.get(at + CODES_AHEAD) {
-                crate::distance::prefetch(codes.bytes(next));
+                codes.prefetch(next);
             }
             if let Some(code) = codes.get(items[at]) {
                 self.error = self.error.max(codes.decode(code, &mut self.decoded));

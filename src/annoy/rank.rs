@@ -1,13 +1,13 @@
 //! The nearest of the candidates, measured or excluded by a bound. Both ways give the same.
 
-use super::code::{CodeProbe, Codes};
+use super::code::{BATCH, CodeProbe, Codes};
 use super::layout::Nodes;
 use super::measure::{Measure, Probe};
 
 /// Candidates ahead whose vectors are asked for.
 const AHEAD: usize = 3;
-/// Candidates ahead whose codes are asked for, which are smaller.
-const CODES_AHEAD: usize = 8;
+/// Bytes of these that are asked for: the hardware's own prefetching goes on from there.
+const AHEAD_BYTES: usize = 1024;
 
 /// A number that stands for a float or a count, above the number of a node or an item: ordered by one, then the other.
 pub(super) type Promise = u64;
@@ -37,17 +37,22 @@ pub(super) struct Ranking<'a> {
 impl Ranking<'_> {
     /// Leaves the nearest in `found`, by distance and then by item. Holes are no items.
     pub(super) fn measured(&self, candidates: &[u32], found: &mut Vec<Promise>) {
-        for (at, &item) in candidates.iter().enumerate() {
-            if let Some(&next) = candidates.get(at + AHEAD) {
-                crate::distance::prefetch(self.nodes.bytes(next));
-            }
-            found.extend(self.measure(item));
-        }
+        self.measure_all(candidates, found);
         self.keep_nearest(found);
     }
 
+    fn measure_all(&self, items: &[u32], found: &mut Vec<Promise>) {
+        for (at, &item) in items.iter().enumerate() {
+            if let Some(&next) = items.get(at + AHEAD) {
+                let bytes = self.nodes.bytes(next);
+                crate::distance::prefetch(&bytes[..bytes.len().min(AHEAD_BYTES)]);
+            }
+            found.extend(self.measure(item));
+        }
+    }
+
     /// The same with codes: bounds whatever has one, measures the others, and then measures what its bound does not
-    /// exclude. Leaves those without a code in `candidates`, and makes codes of some items if there are any.
+    /// exclude. Leaves those without a code in `candidates`, and makes codes of some of them.
     pub(super) fn bounded(
         &self,
         candidates: &mut Vec<u32>,
@@ -56,33 +61,45 @@ impl Ranking<'_> {
         found: &mut Vec<Promise>,
     ) {
         bounds.clear();
-        let mut without = 0;
-        for &first in &candidates[..CODES_AHEAD.min(candidates.len())] {
-            crate::distance::prefetch(codes.bytes(first));
+        for &first in &candidates[..BATCH.min(candidates.len())] {
+            codes.prefetch(first);
         }
-        for at in 0..candidates.len() {
-            if let Some(&next) = candidates.get(at + CODES_AHEAD) {
-                crate::distance::prefetch(codes.bytes(next));
+        let mut without = 0;
+        for start in (0..candidates.len()).step_by(BATCH) {
+            let end = candidates.len().min(start + BATCH);
+            let (mut items, mut slots, mut count) = ([0; BATCH], [&[][..]; BATCH], 0);
+            for at in start..end {
+                let item = candidates[at];
+                if let Some(code) = codes.get(item) {
+                    (items[count], slots[count]) = (item, code);
+                    count += 1;
+                } else {
+                    candidates[without] = item;
+                    without += 1;
+                }
             }
-            let item = candidates[at];
-            if let Some(code) = codes.get(item) {
-                bounds.push(promise(ordered(codes.bound(probe, code)), item));
-            } else {
-                candidates[without] = item;
-                without += 1;
+            // The next batch is asked for one by one, so that no request waits for room.
+            let mut next = candidates[end..].iter();
+            let slots = slots[..count].iter().map(|&slot| {
+                next.next().inspect(|&&item| codes.prefetch(item));
+                slot
+            });
+            if count > 0 {
+                let lower = codes.bounds(probe, slots);
+                bounds.extend(items[..count].iter().zip(lower).map(|(&item, lower)| promise(ordered(lower), item)));
             }
         }
         // In the order of their addresses, which the processor finds sooner.
+        let all = candidates.len();
         candidates.truncate(without);
         candidates.sort_unstable();
-        for (at, &item) in candidates.iter().enumerate() {
-            if let Some(&next) = candidates.get(at + AHEAD) {
-                crate::distance::prefetch(self.nodes.bytes(next));
-            }
-            found.extend(self.measure(item));
-        }
-        // No search takes much longer for making codes.
-        codes.make(self.nodes, without.div_ceil(2));
+        self.measure_all(candidates, found);
+        codes.make_some(self.nodes, candidates, all);
+        self.measure_nearest(bounds, found);
+    }
+
+    /// Measures what bounds do not exclude, and leaves the nearest of that and of what was found before.
+    fn measure_nearest(&self, bounds: &mut [Promise], found: &mut Vec<Promise>) {
         // Whatever has the lowest bounds is near: measured first, it excludes the others.
         let first = self.count.min(bounds.len());
         if (1..bounds.len()).contains(&first) {

@@ -1,6 +1,6 @@
 //! A vector rounded to whole steps, so that its products with codes are sums of integers: several times as fast.
 
-use crate::distance::{Coded, Kernels};
+use crate::distance::Kernels;
 
 /// The vector is `step * components`, but for an error.
 pub(super) struct Rounded {
@@ -21,8 +21,7 @@ impl Rounded {
         /// rounding adds.
         const MOST: f64 = (1u64 << 31) as f64 / 256.0;
         let magnitude = wide_sum(vector, |component| f64::from(component.abs()));
-        let largest =
-            vector.iter().fold(0.0f32, |most, component| if component.abs() > most { component.abs() } else { most });
+        let largest = largest(vector);
         // Half a step for each of 65,536 components is less than what is left between 255 and 256.
         let room = MOST - vector.len() as f64 / 2.0;
         let step = (f64::from(largest) / 32_000.0).max(magnitude / room) as f32;
@@ -35,11 +34,29 @@ impl Rounded {
         Rounded { components, step: f64::from(step), sum: sum as f64, error }
     }
 
-    /// The product with the vector that codes stand for, to within a few roundings of float64.
-    pub(super) fn product(&self, kernels: &Kernels, coded: &Coded<'_>) -> f64 {
-        let codes = kernels.dot_codes(&self.components, coded.codes);
-        self.step * (f64::from(coded.low) * self.sum + f64::from(coded.step) * f64::from(codes))
+    /// The sum of the products of the steps with codes, exactly.
+    pub(super) fn sum_of_codes(&self, kernels: &Kernels, codes: &[u8]) -> i32 {
+        kernels.dot_codes(&self.components, codes)
     }
+
+    /// The product with the vector that codes stand for, of the least component, the step and the sum of the codes, to
+    /// within a few roundings of float64.
+    #[inline(always)]
+    pub(super) fn product(&self, low: f32, step: f32, sum: f64) -> f64 {
+        self.step * (f64::from(low) * self.sum + f64::from(step) * sum)
+    }
+}
+
+/// The largest magnitude of finite components, in lanes so that no comparison waits for the one before.
+fn largest(components: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let (pieces, rest) = components.as_chunks::<LANES>();
+    let mut lanes = [0.0f32; LANES];
+    let larger = |most: f32, component: f32| if component.abs() > most { component.abs() } else { most };
+    for piece in pieces {
+        lanes = std::array::from_fn(|at| larger(lanes[at], piece[at]));
+    }
+    lanes.iter().chain(rest).fold(0.0, |most, &component| larger(most, component))
 }
 
 /// The sum of a term of each component, in lanes so that no addition waits for the one before.
@@ -69,10 +86,10 @@ mod tests {
                 let vector: Vec<f32> = (0..dimension).map(component).collect();
                 let rounded = Rounded::new(&vector);
                 let (low, step, codes) = (-3.0f32, 0.5f32, vec![255; dimension]);
-                let coded = Coded { low, step, codes: &codes };
+                let sum = rounded.sum_of_codes(kernels(), &codes);
                 let length = f64::from(low + 255.0 * step);
                 let exact = length * wide_sum(&vector, f64::from);
-                let off = (rounded.product(kernels(), &coded) - exact).abs();
+                let off = (rounded.product(low, step, f64::from(sum)) - exact).abs();
                 let most = rounded.error * length * (dimension as f64).sqrt();
                 assert!(off <= most, "{dimension} kind {kind}: {off} off {exact}, {most} at most");
                 let norm = wide_sum(&vector, |component| f64::from(component).powi(2)).sqrt();

@@ -79,8 +79,10 @@ fn collect(forest: Forest<'_>, measure: &Measure, words: &[u32], budget: usize, 
     // Each tree node but a root is the child of one other.
     let mut visits = roots.len() + 2 * (nodes.len() - item_count);
     let mut collected = 0;
+    // The better child of the last node, which is mostly the best of all: it goes to the heap only if it is not.
+    let mut better = None;
     while collected < budget
-        && let Some(best) = scratch.heap.pop()
+        && let Some(best) = take_best(&mut scratch.heap, better.take())
     {
         let number = best as u32;
         let Some(node) = nodes.get(number as usize) else {
@@ -124,11 +126,21 @@ fn collect(forest: Forest<'_>, measure: &Measure, words: &[u32], budget: usize, 
                 let limit = from_ordered((best >> 32) as u32);
                 [ordered(limit.min(-margin)), ordered(limit.min(margin))]
             };
-            scratch.heap.push(promise(sides[1], children[1]));
-            scratch.heap.push(promise(sides[0], children[0]));
+            let promises = [0, 1].map(|side| promise(sides[side], children[side]));
+            better = Some(promises[0].max(promises[1]));
+            scratch.heap.push(promises[0].min(promises[1]));
         }
     }
     Ok(())
+}
+
+/// Takes the best of a heap and one promise more.
+fn take_best(heap: &mut BinaryHeap<Promise>, more: Option<Promise>) -> Option<Promise> {
+    let Some(more) = more else { return heap.pop() };
+    match heap.peek_mut() {
+        Some(mut top) if *top > more => Some(std::mem::replace(&mut *top, more)),
+        _ => Some(more),
+    }
 }
 
 /// Adds the items that are no candidates yet. Whether one is cannot be guessed, so nothing branches on it.

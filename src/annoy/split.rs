@@ -105,7 +105,7 @@ impl<'a> Splitter<'a> {
         let (mut unclear, mut places) = (std::mem::take(&mut self.unclear), std::mem::take(&mut self.places));
         for (at, (&item, side)) in items.iter().zip(&mut self.sides).enumerate() {
             if let Some(&next) = items.get(at + CODES_AHEAD) {
-                crate::distance::prefetch(codes.bytes(next));
+                codes.prefetch(next);
             }
             match codes.get(item).and_then(|code| codes.side(coded, code)) {
                 Some(known) => *side = known,

@@ -60,7 +60,9 @@ fn no_bound_is_above_the_distance_and_none_is_far_below() {
             let probe = measure.probe(&asked);
             codes.add(0, node);
             let (Some(probed), Some(code)) = (codes.probe(&probe), codes.get(0)) else { continue };
-            let (bound, raw) = (codes.bound(&probed, code), measure.raw(&probe, node));
+            let (bounds, raw) = (codes.bounds(&probed, [code; 3].into_iter()), measure.raw(&probe, node));
+            let bound = bounds[0];
+            assert!(bounds[1] == bound && bounds[2] == bound, "one bound in every lane");
             let what = format!("{metric} {dimension} kinds {kind} {other} of size {size}: {bound} of {raw}");
             assert!(bound <= raw, "{what}");
             excluded += usize::from(bound > raw - 0.05 * raw.abs());
@@ -160,15 +162,27 @@ fn codes_are_kept_where_they_are_much_smaller() {
 }
 
 #[test]
-fn searches_use_codes_once_they_measured_enough_or_were_given_them() {
+fn searches_make_codes_of_what_they_meet_once_they_looked_at_enough() {
     let layout = Layout::new(64, Metric::Angular, Format::Release).unwrap();
     let codes = Codes::of_any(&layout, 100).expect("codes");
-    codes.spend(PATIENCE * 100 - 1);
+    let mut generator = StdRng::seed_from_u64(34);
+    let words: Vec<u32> = (0..100).flat_map(|_| item(&layout, &vector(&mut generator, 64, 0, 1.0))).collect();
+    let nodes = Nodes::new(&layout, &words);
+    let met: Vec<u32> = (0..40).collect();
+    let made = || (0..100).filter(|&item| codes.get(item).is_some()).collect::<Vec<_>>();
+    codes.spend(99);
     assert!(!codes.awake());
-    codes.spend(1);
-    assert!(codes.awake());
-    codes.spend(1);
-    assert!(codes.awake());
+    codes.make_some(nodes, &met[..1], 1);
+    assert!(codes.awake() && made().is_empty(), "as many candidates as items, and no more");
+    codes.make_some(nodes, &met, 40);
+    assert!((1..=40 / SHARE + 1).contains(&made().len()), "one in {SHARE}: {:?}", made());
+    assert!(made().iter().all(|&item| item < 40 / CLEARED as u32), "the first few alone: {:?}", made());
+    for _ in 0..2 * SHARE {
+        // Those that have a code are measured no more.
+        let without: Vec<u32> = met.iter().copied().filter(|&item| codes.get(item).is_none()).collect();
+        codes.make_some(nodes, &without, 40);
+    }
+    assert_eq!(made(), met, "all that is met often");
     let codes = Codes::of_any(&layout, 100).expect("codes");
     codes.wake();
     assert!(codes.awake());
