@@ -2,6 +2,7 @@
 //! and reads nothing else of the groups that it does not look into.
 
 use super::run::Run;
+use crate::types::Metric;
 
 /// The centroids of runs, in the order of the runs.
 #[derive(Debug, Default)]
@@ -9,6 +10,7 @@ pub(crate) struct Heads {
     codes: Vec<i8>,
     steps: Vec<f32>,
     squared_norms: Vec<f32>,
+    spreads: Vec<f32>,
 }
 
 impl Heads {
@@ -17,12 +19,15 @@ impl Heads {
         self.codes.reserve_exact(count.saturating_mul(padded));
         self.steps.reserve_exact(count);
         self.squared_norms.reserve_exact(count);
+        self.spreads.reserve_exact(count);
     }
 
-    pub(crate) fn push(&mut self, run: &Run<'_>) {
+    /// Adds the head of a run of leaves.
+    pub(crate) fn push(&mut self, run: &Run<'_>, metric: Metric) {
         self.codes.extend_from_slice(run.centroid());
         self.steps.push(run.step());
         self.squared_norms.push(run.squared_norm());
+        self.spreads.push(if metric == Metric::Dot { run.spread() } else { 0.0 });
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -37,5 +42,10 @@ impl Heads {
     /// Step and squared norm of each.
     pub(super) fn scales(&self) -> impl Iterator<Item = (f32, f32)> {
         self.steps.iter().copied().zip(self.squared_norms.iter().copied())
+    }
+
+    /// How far items spread from each, where that counts: see [`Run::spread`].
+    pub(super) fn spreads(&self) -> &[f32] {
+        &self.spreads
     }
 }

@@ -178,16 +178,21 @@ impl QueryCode {
         }
     }
 
-    /// What groups are ranked by, the nearest having the least: the base of the [`bound`](Self::bound) of each.
+    /// What groups are ranked by, the nearest having the least, and what the bounds of their leaves are made of. They are the
+    /// same but under dot, where the longest items of a group may be the best.
     pub(crate) fn rank_groups<'a>(
         &'a self,
         kernels: &Kernels,
         heads: &'a Heads,
         products: &'a mut Vec<i32>,
-    ) -> impl Iterator<Item = f32> + 'a {
+    ) -> impl Iterator<Item = (f32, f32)> + 'a {
         products.resize(heads.len(), 0);
         kernels.dots_i8(&self.bytes, heads.codes(), products);
-        products.iter().zip(heads.scales()).map(|(&product, scales)| self.bound_of(product, scales).base)
+        let slack = self.error_bound * self.squared_norm.sqrt();
+        products.iter().zip(heads.scales()).zip(heads.spreads()).map(move |((&product, scales), &spread)| {
+            let base = self.bound_of(product, scales).base;
+            (if spread == 0.0 { base } else { base - slack * spread }, base)
+        })
     }
 
     /// What the codes of signs of a run are compared with: a group's leaves, or items.
@@ -216,11 +221,11 @@ impl QueryCode {
         }
     }
 
-    /// What the leaves of a group are ranked by, from what the group is ranked by: estimates of the squared distances of their
+    /// What the leaves of a group are ranked by, from the [base](Self::rank_groups) of the group: estimates of the squared distances of their
     /// centroids; under dot, where items far from their centroid may have the largest products, bounds of these.
-    pub(crate) fn leaf_bound(&self, group: f32) -> Bound {
+    pub(crate) fn leaf_bound(&self, base: f32) -> Bound {
         let slack = if self.metric == Metric::Dot { self.error_bound * self.squared_norm.sqrt() } else { 0.0 };
-        Bound { base: group, slack, threshold: f32::INFINITY }
+        Bound { base, slack, threshold: f32::INFINITY }
     }
 
     /// Whether a delta's items have codes. Those of manhattan would need a quantiser, and are compared one by one.

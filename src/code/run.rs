@@ -339,6 +339,18 @@ impl<'a> Run<'a> {
         self.header.entries
     }
 
+    /// Of a group under dot: how far items of its leaves may spread from its centroid, in the measure of the leaves' errors. As
+    /// far as in the widest leaf, and from centroid to centroid.
+    pub(crate) fn spread(&self) -> f32 {
+        let of_block = |block: Block<'_>| {
+            let [add, _, err] = block.factors();
+            // What is too long for float32 has the least `add` there is, others none.
+            std::iter::zip(err, add).map(|(err, add)| err - add).fold(0.0, f32::max)
+        };
+        let widest = self.blocks().map(of_block).fold(0.0, f32::max);
+        widest + 2.0 * self.header.radius / (self.centroid.len() as f32).sqrt()
+    }
+
     /// The largest norm of a residual.
     #[cfg(test)]
     pub(crate) fn radius(&self) -> f32 {

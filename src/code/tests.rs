@@ -258,6 +258,30 @@ fn under_dot_leaves_are_ranked_by_what_may_be_in_them() {
     }
 }
 
+/// By their centroids alone they were ranked once: a few long items among many short ones were in none of the first groups.
+#[test]
+fn under_dot_groups_are_ranked_by_what_may_be_in_them() {
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(4);
+    for (metric, wide_is_first) in [(Metric::Dot, true), (Metric::Euclidean, false)] {
+        let frame = Frame::new(metric, 32, 1, None);
+        let leaf = placed(&frame, &vector(32, &mut generator));
+        let centroid = Centroid::quantise(&placed(&frame, &vector(32, &mut generator)));
+        let mut heads = Heads::default();
+        for radius in [0.1, 9.0] {
+            let entry = (Role::Leaves { radius }, &leaf[..], 0);
+            let (bytes, _) = Encoder::new(metric, frame.padded()).encode_run(0, &centroid, [entry].into_iter());
+            let bytes = Aligned::from(bytes);
+            heads.push(&Run::parse(&bytes, CodeKind::Signs, frame.padded()).unwrap(), metric);
+        }
+        let mut query = QueryCode::default();
+        query.prepare(&frame, &vector(32, &mut generator), 1.9);
+        let mut products = Vec::new();
+        let ranked: Vec<(f32, f32)> = query.rank_groups(kernels(), &heads, &mut products).collect();
+        assert_eq!(ranked[0].1, ranked[1].1, "{metric}");
+        assert_eq!(ranked[1].0 < ranked[0].0, wide_is_first, "{metric}: {ranked:?}");
+    }
+}
+
 #[test]
 fn an_item_on_its_centroid_has_finite_factors() {
     for metric in [Metric::Euclidean, Metric::Cosine, Metric::Dot] {

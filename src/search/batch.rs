@@ -34,9 +34,10 @@ fn nearest_leaf(query: &QueryCode, segment: &LiveSegment) -> Result<u32> {
     let kernels = kernels();
     let mut products = Vec::new();
     let scores = query.rank_groups(kernels, segment.group_heads(), &mut products);
-    let Some((group, score)) = scores.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)) else { return Ok(0) };
+    let nearest = scores.enumerate().min_by(|a, b| a.1.0.total_cmp(&b.1.0));
+    let Some((group, (_, base))) = nearest else { return Ok(0) };
     let run = guarded(segment, |segment| segment.group(group))?;
-    let bound = query.leaf_bound(score);
+    let bound = query.leaf_bound(base);
     let mut scores = [0.0; LANES];
     let mut best = (f32::INFINITY, 0);
     for (block, first) in run.blocks().zip((0..).step_by(LANES)) {

@@ -36,6 +36,8 @@ pub(super) struct RankedLeaf {
 #[derive(Clone, Copy, Debug)]
 struct RankedGroup {
     score: f32,
+    /// What the bounds of its leaves are made of.
+    base: f32,
     segment: u32,
     group: u32,
 }
@@ -79,7 +81,7 @@ impl Directory {
             all_items += segment.items() as u64;
             all_leaves += segment.leaves();
             let scores = query.rank_groups(kernels, segment.group_heads(), &mut self.products);
-            let ranked = |(group, score)| RankedGroup { score, segment: number as u32, group };
+            let ranked = |(group, (score, base))| RankedGroup { score, base, segment: number as u32, group };
             self.groups.extend((0..).zip(scores).map(ranked));
         }
         let share = if query.components() <= FEW_COMPONENTS { FIRST_SHARE_OF_FEW } else { FIRST_SHARE };
@@ -139,12 +141,12 @@ impl Directory {
         let mut scores = [0.0; LANES];
         while let Some(group) = self.groups.get(self.next_group).filter(|_| self.keys.len() < wanted) {
             self.next_group += 1;
-            let (score, segment, number) = (group.score, group.segment, group.group as usize);
+            let (base, segment, number) = (group.base, group.segment, group.group as usize);
             if let Some(ahead) = self.groups.get(self.next_group) {
                 prefetch(segments[ahead.segment as usize].group_bytes(ahead.group as usize));
             }
             let run = guarded(segments[segment as usize], |segment| segment.group(number))?;
-            let bound = query.leaf_bound(score);
+            let bound = query.leaf_bound(base);
             for (block, first) in run.blocks().zip((0..).step_by(LANES)) {
                 kernels.scan(&block, query.table(), bound, &mut scores);
                 // Leaves are numbered group by group, which was checked when the segment was opened.

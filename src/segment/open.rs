@@ -100,7 +100,7 @@ impl Segment {
                     .map_err(|fault| self.lift(format!("{}, run {group}", self.at(Kind::Groups, 0)), fault))?;
                 next = next.saturating_add(1);
             }
-            heads.push(&run);
+            heads.push(&run, self.header.metric);
         }
         Ok(heads)
     }
