@@ -31,13 +31,13 @@ const SAMPLE: usize = 256;
 /// The recalls whose effort is kept.
 const RECALLS: [f32; 8] = [0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995];
 
-/// The share of the items that a sampled item's search scans, and the least number: what lies beyond is found by no
-/// effort that anybody asks for.
-const SHARE: u64 = 4;
-const LEAST: u64 = 32_768;
+/// The share of the items that a sampled item's search scans, whatever they cost, and the least number: what lies beyond is
+/// found by no effort that anybody asks for.
+const SHARE: u64 = 16;
+const LEAST: u64 = 12_288;
 
-/// Measures the effort of a view, on the current thread pool. Costs a scan of a quarter of the codes for each sampled
-/// item.
+/// Measures the effort of a view, on the current thread pool. Costs three scans of a sixteenth of the codes for each
+/// sampled item.
 pub(crate) fn calibrate(view: &View) -> Result<Effort> {
     let (segments, _) = view.sources();
     let items: u64 = segments.iter().map(|segment| segment.items() as u64).sum();
@@ -53,7 +53,7 @@ pub(crate) fn calibrate(view: &View) -> Result<Effort> {
             }
         }
     }
-    let reach = Reach::Effort((items / SHARE).max(LEAST));
+    let reach = Reach::Effort { effort: 0, items: (items / SHARE).max(LEAST) };
     let curve_for = |neighbours| {
         let efforts_of =
             |(vector, sequence): &(Cow<'_, [f32]>, u64)| efforts_of(view, (reach, neighbours), vector, *sequence);
@@ -103,7 +103,8 @@ pub(crate) fn reach_for(view: &View, recall: f32, k: usize) -> Reach {
     let growth = (items as f64 / view.effort.items.max(1) as f64).max(1.0);
     let ties = if view.store.metric == Metric::Hamming { LEAST_OF_TIES } else { 0.0 };
     let least = least(recall, segments.iter().map(|segment| segment.items())).max(ties);
-    Reach::Effort((measured * growth * HEADROOM).max(least).ceil() as u64)
+    let effort = (measured * growth * HEADROOM).max(least);
+    Reach::Effort { effort: effort.ceil() as u64, items: (least * LEAST_SHARE).ceil() as u64 }
 }
 
 /// The effort that is spent for a recall whatever was measured: `LEAST_ROOTS` times the root of each segment's items, for
@@ -146,6 +147,10 @@ const HEADROOM: f64 = 2.0;
 /// 20 roots of the number of items, on real sets and on such clouds; ranking the leaves takes as many steps anyway.
 const LEAST_ROOTS: f64 = 16.0;
 const USUAL_RECALL: f32 = 0.95;
+
+/// The share of the least effort that is scanned as items, however many times they count: where leaves hold several such
+/// clouds each, the centroids of all are far compared with what is found first.
+const LEAST_SHARE: f64 = 1.0 / 4.0;
 
 /// The effort at a recall, linear in the share of neighbours missed (on a logarithmic scale).
 fn interpolate(points: &[(f32, u64)], recall: f32) -> Option<f64> {

@@ -55,21 +55,21 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Scans leaves, best first, until the effort is spent and there are k candidates, or there are no more leaves.
+    /// Scans leaves, best first, until the reach is there and k candidates, or there are no more leaves.
     ///
     /// What passes the scans of the first leaves is measured together; what passes that of a later one is measured after
     /// the scan of the next, when its records have been fetched.
     pub(super) fn scan_leaves(&mut self, scratch: &mut Scratch) -> Result<()> {
-        let budget = self.budget();
+        let (budget, least_items) = (self.budget(), self.least_items());
         let Scratch { query, directory, passing, pending } = scratch;
-        directory.rank(self.kernels, query, self.segments, budget)?;
+        directory.rank(self.kernels, query, self.segments, budget.max(least_items))?;
         passing.clear();
         pending.clear();
         let mut opening = OPENING_ITEMS.saturating_add(self.request.k.saturating_mul(4));
         let mut rank = 0;
         while let Some(leaf) = directory.get(self.kernels, query, self.segments, (rank, self.scanned))? {
             self.spent = self.spent.max(self.spent_on(query, self.scanned, leaf.estimate));
-            if self.spent >= budget {
+            if self.spent >= budget && self.scanned >= least_items {
                 self.measure_all(query, passing, pending)?;
                 if self.top.is_full() {
                     return Ok(());

@@ -44,8 +44,9 @@ use crate::types::{Id, SequenceRange};
 /// How much of the segments a query scans. The delta and unbuilt ranges are always searched whole.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Reach {
-    /// Leaves until so much effort is [`spent`], and more only while there are fewer than k candidates.
-    Effort(u64),
+    /// Leaves until so much effort is [`spent`] and so many items are scanned, and more only while there are fewer than k
+    /// candidates.
+    Effort { effort: u64, items: u64 },
     /// Every leaf, by its codes.
     EveryLeaf,
     /// Every vector; no codes.
@@ -215,11 +216,16 @@ impl<'a> Search<'a> {
 
     /// The effort to spend; `u64::MAX` to scan all leaves.
     fn budget(&self) -> u64 {
-        let items: u64 = self.segments.iter().map(|segment| segment.items() as u64).sum();
+        let all: u64 = self.segments.iter().map(|segment| segment.items() as u64).sum();
         match self.request.reach {
-            Reach::Effort(budget) if budget < items => budget,
-            Reach::Effort(_) | Reach::EveryLeaf | Reach::Exact => u64::MAX,
+            Reach::Effort { effort, items } if items < all && !spent::takes_all(effort, all) => effort,
+            Reach::Effort { .. } | Reach::EveryLeaf | Reach::Exact => u64::MAX,
         }
+    }
+
+    /// Items to scan whatever effort they cost.
+    fn least_items(&self) -> u64 {
+        if let Reach::Effort { items, .. } = self.request.reach { items } else { 0 }
     }
 
     fn finish(self) -> Result<Vec<Found>> {

@@ -71,7 +71,7 @@ impl Walk {
     /// times while the items passed grow by `CHANGES / k`: the walk ends when it has not changed for so long.
     fn extend(&mut self, passed: u64, k: usize) {
         let more = passed.saturating_mul(CHANGES) / k.max(1) as u64;
-        self.least = passed.saturating_add(more);
+        self.least = self.least.max(passed.saturating_add(more));
     }
 
     fn is_undecided_too_long(&self) -> bool {
@@ -173,7 +173,7 @@ impl Search<'_> {
         directory.rank(self.kernels, query, self.segments, self.budget())?;
         pending.clear();
         let decided_by = (sample as f64 * DROPPED * everywhere) as u64 + 1;
-        let mut walk = Walk { decided_by, ..Walk::default() };
+        let mut walk = Walk { decided_by, least: self.least_items(), ..Walk::default() };
         let mut next = VecDeque::with_capacity(PREFETCH_LEAVES + 1);
         loop {
             if next.is_empty() && walk.is_over() {

@@ -21,6 +21,11 @@ pub(super) fn spent(items: u64, leaf: f32, kth: f32) -> u64 {
     (items as f64 * f64::from(weight.clamp(1.0 / MOST, MOST))) as u64
 }
 
+/// Whether no search of so many items spends less than this effort before it has scanned them all.
+pub(super) fn takes_all(effort: u64, items: u64) -> bool {
+    effort as f64 >= items as f64 * f64::from(MOST)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +43,7 @@ mod tests {
         for (leaf, kth) in [(9.0, 0.0), (0.0, 0.0), (f32::INFINITY, 1.0), (f32::MAX, f32::MIN_POSITIVE)] {
             assert_eq!(spent(100, leaf, kth), 1_600, "{leaf} {kth}");
         }
+        assert!(takes_all(1_600, 100) && !takes_all(1_599, 100));
         for (leaf, kth) in [(9.0, f32::INFINITY), (-1.0, 2.0), (0.0, 2.0), (f32::NAN, 2.0)] {
             assert_eq!(spent(1_600, leaf, kth), 100, "{leaf} {kth}");
         }

@@ -13,10 +13,10 @@ use crate::search::{self, Answer, Reach, Request};
 use crate::types::Id;
 
 /// The recall at ten neighbours that a search without a stated effort aims at.
-const DEFAULT_RECALL: f32 = 0.95;
+pub(super) const DEFAULT_RECALL: f32 = 0.95;
 
 /// Hits that a query asks for unless told.
-const DEFAULT_K: usize = 10;
+pub(super) const DEFAULT_K: usize = 10;
 
 /// An item that a search found.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,8 +156,10 @@ impl Query {
     }
 
     /// The recall to aim at, from 0 to 1. Default: 0.95. How much that takes was measured on the store's own items, for
-    /// 1, 10 and 100 neighbours; no less is spent than sixteen roots of each segment's items. Queries far from all items may
-    /// find less: [`Snapshot::measure_recall_of`](crate::Snapshot::measure_recall_of) measures yours. 1 scans every leaf.
+    /// 1, 10 and 100 neighbours; for .95 no less is spent than sixteen roots of each segment's items, and no fewer than four roots
+    /// are scanned. Queries far from all items may
+    /// find less: [`Snapshot::measure_recall_of`](crate::Snapshot::measure_recall_of) measures yours. 1 scans every leaf. What is
+    /// not from 0 to 1 is an error when the query runs.
     pub fn recall(mut self, recall: f32) -> Query {
         self.effort = Effort::Recall(recall);
         self
@@ -166,7 +168,7 @@ impl Query {
     /// How far to go, in place of a recall: the items of segments to scan, each counting as many times as the leaf that comes
     /// next is farther than the k-th neighbour found (the ratio of their squared distances, squared; 1/16 to 16). So
     /// about as many are scanned, fewer where what is left is far, more where it is not. Under dot each counts once. More
-    /// is slower and finds more.
+    /// is slower and finds more; 16 times the items there are scans every leaf.
     pub fn effort(mut self, items: usize) -> Query {
         self.effort = Effort::Items(items);
         self
@@ -191,7 +193,7 @@ impl Query {
         self
     }
 
-    /// Leaves out what is farther than this.
+    /// Leaves out what is farther than this. Where fewer than `k` items are near enough, every leaf is scanned to make sure.
     pub fn max_distance(mut self, distance: f32) -> Query {
         self.max_distance = distance;
         self
@@ -282,11 +284,11 @@ impl Query {
         let view = self.snapshot.view();
         let k = self.candidates()?;
         let reach = match self.effort {
-            Effort::Recall(recall) if recall.is_nan() => {
-                return Err(Error::InvalidArgument("expected a recall from 0 to 1, found NaN".into()));
+            Effort::Recall(recall) if !(0.0..=1.0).contains(&recall) => {
+                return Err(Error::InvalidArgument(format!("expected a recall from 0 to 1, found {recall}")));
             }
             Effort::Recall(recall) => search::reach_for(view, recall, k),
-            Effort::Items(items) => Reach::Effort(items as u64),
+            Effort::Items(items) => Reach::Effort { effort: items as u64, items: 0 },
             Effort::Exact => Reach::Exact,
         };
         let node = self.node();

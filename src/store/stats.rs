@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Inner;
+use super::query::{DEFAULT_K, DEFAULT_RECALL};
 use crate::error::Result;
 use crate::fs;
 use crate::search::{self, Reach};
@@ -96,8 +97,8 @@ impl Inner {
                 None => unbuilt_items += part.items.saturating_sub(part.dead),
             }
         }
-        let default_effort = match search::reach_for(&view, 0.95, 10) {
-            Reach::Effort(effort) => effort,
+        let default_effort = match search::reach_for(&view, DEFAULT_RECALL, DEFAULT_K) {
+            Reach::Effort { effort, .. } => effort,
             Reach::EveryLeaf | Reach::Exact => view.len,
         };
         Ok(Stats {

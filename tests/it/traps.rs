@@ -159,7 +159,32 @@ fn more_effort_finds_more_and_a_recall_is_an_effort() {
     assert_eq!(share(&|query| query.search_k(200)), efforts[1]);
     let recalls = [0.5, 0.95, 1.0].map(|recall| share(&|query| query.recall(recall)));
     assert!(recalls.is_sorted() && recalls[1] >= 0.95 && recalls[2] > 0.999, "{recalls:?}");
-    assert!(matches!(refused(store.query(&vectors[0]).unwrap().recall(f32::NAN).run()), Error::InvalidArgument(_)));
+    for recall in [f32::NAN, -0.1, 1.1] {
+        assert!(matches!(refused(store.query(&vectors[0]).unwrap().recall(recall).run()), Error::InvalidArgument(_)));
+    }
+}
+
+/// Items count up to 16 times: an effort of as many items as there are once meant all of them, in small stores by default.
+#[test]
+fn an_effort_of_as_many_as_there_are_does_not_scan_all() {
+    let dir = Dir::in_memory();
+    let vectors = clustered(4000, 16, 0.0);
+    let store = filled(&dir, Options::new(), Metric::Manhattan, &vectors).0;
+    let scanned = |effort| store.query(&vectors[7]).unwrap().effort(effort).run_with_report().unwrap().1.scanned;
+    assert!(scanned(4000) < 3000, "{}", scanned(4000));
+    assert_eq!(scanned(16 * 4000), 4000);
+}
+
+/// Each item counted 16 times beside copies of what was found, and the least effort was over after a leaf or two.
+#[test]
+fn near_copies_do_not_use_up_the_least_effort() {
+    let dir = Dir::in_memory();
+    let vectors: Vec<_> = clustered(250, 32, 0.0).into_iter().flat_map(|vector| vec![vector; 40]).collect();
+    let store = filled(&dir, Options::new(), Metric::Euclidean, &vectors).0;
+    let scanned = |query: &[f32]| store.query(query).unwrap().run_with_report().unwrap().1.scanned;
+    for query in vectors.iter().step_by(401) {
+        assert!(scanned(query) >= 400, "{} of {}", scanned(query), vectors.len());
+    }
 }
 
 #[test]
