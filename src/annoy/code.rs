@@ -40,7 +40,8 @@ const SANE: std::ops::RangeInclusive<f32> = 1e-15..=1e15;
 const LONGER: f64 = 1.05;
 const EPSILON: f64 = f32::EPSILON as f64;
 
-/// The codes of an index, as far as they are made: of all items by a build or a load, or by searches of what they meet. They may be read and made by any number of threads at once.
+/// The codes of an index, as far as they are made: of all items by a build or a load, or by searches of what they meet.
+/// They may be read and made by any number of threads at once.
 pub(super) struct Codes {
     slots: Slots,
     /// Candidates that searches have looked at, while not all codes were made at once.
