@@ -31,13 +31,14 @@ const SAMPLE: usize = 256;
 /// The recalls whose effort is kept.
 const RECALLS: [f32; 8] = [0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995];
 
-/// The share of the items that a sampled item's search scans, whatever they cost, and the least number: what lies beyond is
-/// found by no effort that anybody asks for.
-const SHARE: u64 = 16;
-const LEAST: u64 = 12_288;
+/// How far a sampled item's search goes: what lies beyond is found by no effort that anybody asks for. Shares of the items,
+/// and the least there are: an effort, and the items to scan where all count many times.
+const EFFORT_SHARE: u64 = 4;
+const LEAST_EFFORT: u64 = 32_768;
+const ITEMS_SHARE: u64 = 32;
+const LEAST_ITEMS: u64 = 6_144;
 
-/// Measures the effort of a view, on the current thread pool. Costs three scans of a sixteenth of the codes for each
-/// sampled item.
+/// Measures the effort of a view, on the current thread pool. Costs three searches of that reach for each sampled item.
 pub(crate) fn calibrate(view: &View) -> Result<Effort> {
     let (segments, _) = view.sources();
     let items: u64 = segments.iter().map(|segment| segment.items() as u64).sum();
@@ -53,7 +54,10 @@ pub(crate) fn calibrate(view: &View) -> Result<Effort> {
             }
         }
     }
-    let reach = Reach::Effort { effort: 0, items: (items / SHARE).max(LEAST) };
+    let reach = Reach::Effort {
+        effort: (items / EFFORT_SHARE).max(LEAST_EFFORT),
+        items: (items / ITEMS_SHARE).max(LEAST_ITEMS),
+    };
     let curve_for = |neighbours| {
         let efforts_of =
             |(vector, sequence): &(Cow<'_, [f32]>, u64)| efforts_of(view, (reach, neighbours), vector, *sequence);
