@@ -1,8 +1,8 @@
 //! The order in which a batch of queries is searched: those whose nearest leaves are neighbours one after the other, so
 //! that each finds in the caches what the one before has read.
 //!
-//! Against one search after the other, on one thread: 1.0 to 1.25 times the queries a CPU second in batches of 1,000 and
-//! 1.1 to 1.3 times in batches of 10,000, on three sets of 60,000 to 200,000 items (`cargo bench --bench batch -- DATA`).
+//! Against one search after the other, on one thread: .95 to 1.2 times the queries a CPU second in batches of 1,000 and
+//! 1.0 to 1.2 times in batches of 10,000, on three sets of 60,000 to 200,000 items (`cargo bench --bench batch -- DATA`).
 
 use super::guarded;
 use crate::code::QueryCode;
