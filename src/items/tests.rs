@@ -1,7 +1,6 @@
 //! What every test of the row file shares, and the tests that need no more.
 
 mod damage;
-mod measure;
 mod model;
 
 use std::ops::ControlFlow;
