@@ -221,8 +221,9 @@ impl QueryCode {
         }
     }
 
-    /// What the leaves of a group are ranked by, from the [base](Self::rank_groups) of the group: estimates of the squared distances of their
-    /// centroids; under dot, where items far from their centroid may have the largest products, bounds of these.
+    /// What the leaves of a group are ranked by, from the [base](Self::rank_groups) of the group: estimates of the squared
+    /// distances of their centroids; under dot, where items far from their centroid may have the largest products, bounds of
+    /// these.
     pub(crate) fn leaf_bound(&self, base: f32) -> Bound {
         let slack = if self.metric == Metric::Dot { self.error_bound * self.squared_norm.sqrt() } else { 0.0 };
         Bound { base, slack, threshold: f32::INFINITY }
