@@ -156,8 +156,8 @@ impl Query {
     }
 
     /// The recall to aim at, from 0 to 1. Default: 0.95. How much that takes was measured on the store's own items, for
-    /// 1, 10 and 100 neighbours; for .95 no less is spent than sixteen roots of each segment's items, and no fewer than four
-    /// roots are scanned. Queries far from all items may find less:
+    /// 1, 10 and 100 neighbours; for .95 no less is spent than 24 roots of each segment's items, and no fewer than six
+    /// are scanned. Queries far from all items may find less:
     /// [`Snapshot::measure_recall_of`](crate::Snapshot::measure_recall_of) measures yours. 1 scans every leaf. What is not
     /// from 0 to 1 is an error when the query runs.
     pub fn recall(mut self, recall: f32) -> Query {
