@@ -2,7 +2,8 @@
 //!
 //! A query's distances from all levels of a dimension are 16 entries of a look-up table, so that a scan costs half of
 //! what bytes cost, which must be read and subtracted. A vector's error is the sum of the absolute differences from its
-//! levels. By the triangle inequality a vector is no nearer than its levels, less its error: a bound that always holds.
+//! levels. By the triangle inequality a vector is no nearer than its levels, less its error: a bound that always holds, and
+//! of which a run says what share near items need (`error_share` in `short.rs`).
 
 use crate::bytes::{Malformed, Reader, floats, put_floats};
 use crate::distance::{LEVELS, ScanTable};
@@ -36,6 +37,12 @@ impl Levels {
             error += (f64::from(component) - f64::from(levels[nearest])).abs();
         }
         error
+    }
+
+    /// What a code stands for.
+    pub(super) fn decoded(&self, code: &[u8]) -> Vec<f32> {
+        let number = |at: usize| usize::from(code[at / 2] >> (4 * (at % 2)) & 15);
+        self.levels.iter().enumerate().map(|(at, levels)| levels[number(at)]).collect()
     }
 
     /// Fills a query's table, for codes of a padded dimension.

@@ -22,7 +22,7 @@ pub(crate) use heads::Heads;
 pub(crate) use items::{CodedItem, ItemEncoder};
 pub(crate) use kind::CodeKind;
 pub(crate) use quantiser::Quantiser;
-pub(crate) use query::QueryCode;
+pub(crate) use query::{LOSES_NONE, QueryCode};
 pub(crate) use run::{Centroid, Encoder, Role, Run, empty_block};
 
 /// The payload of a lane without an entry.

@@ -7,7 +7,7 @@
 use super::frame::Frame;
 use super::items::CodedItem;
 use super::kind::CodeKind;
-use super::short::{self, CodeSums, ShortRun};
+use super::short::{self, CodeSums, Filled, ShortRun};
 use crate::distance::{LANES, codes_bytes, set_bits};
 
 /// The largest u.
@@ -39,7 +39,8 @@ pub(super) fn encode<'v>(
             set_bits(&mut codes[at / LANES * block_bytes..][..block_bytes], at % LANES, &code);
         }
         let squared = sums.iter().fold(0.0, |most: f64, sums| most.max(sums.squared));
-        (short::put_factors(frame.metric(), &sums, components, outside, factors), (squared + outside).sqrt() as f32)
+        let scale = short::put_factors(frame.metric(), &sums, components, outside, factors);
+        Filled { scale, radius: (squared + outside).sqrt() as f32, error_share: 0.0 }
     })
 }
 

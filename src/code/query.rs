@@ -23,6 +23,9 @@ const QUANTISATION_BOUND: f32 = 4.0;
 /// Relative rounding of float32 sums that bounds allow for.
 const FLOAT_ROUNDING: f32 = 1.0 / (1 << 20) as f32;
 
+/// From this error bound on the bounds of half bytes hold for every item, however its errors add up.
+pub(crate) const LOSES_NONE: f32 = 3.0;
+
 /// Components of a rounded vector that are widened at once.
 const PIECE: usize = 512;
 
@@ -134,18 +137,20 @@ impl QueryCode {
     }
 
     /// What the codes of items in a run of a segment, counted among those of the query, are compared with. The lanes'
-    /// results are lower bounds of the distance, in the measure of [`Self::measure`].
+    /// results are lower bounds of the distance, in the measure of [`Self::measure`]: of half bytes such as hold for items
+    /// whose errors are as those of the run's items to each other, and from [`LOSES_NONE`] on for all.
     pub(crate) fn item_bound(&self, kernels: &Kernels, segment: u32, run: &Run<'_>) -> Bound {
         match self.kind {
             CodeKind::Signs | CodeKind::ShortSigns | CodeKind::Narrow(_) => self.bound(kernels, run),
             CodeKind::Bits => Bound { base: 0.0, slack: 0.0, threshold: f32::INFINITY },
             CodeKind::Bytes | CodeKind::HalfBytes => {
-                let error = match self.quantised.get(segment as usize) {
-                    Some(Quantised::Bytes(_, error)) => *error,
-                    Some(Quantised::HalfBytes(_)) => 0.0,
-                    None => f32::INFINITY,
+                let (error, slack) = match self.quantised.get(segment as usize) {
+                    Some(Quantised::Bytes(_, error)) => (*error, 1.0),
+                    Some(Quantised::HalfBytes(_)) if self.error_bound < LOSES_NONE => (0.0, run.error_share()),
+                    Some(Quantised::HalfBytes(_)) => (0.0, 1.0),
+                    None => (f32::INFINITY, 1.0),
                 };
-                Bound { base: -error, slack: 1.0, threshold: f32::INFINITY }
+                Bound { base: -error, slack, threshold: f32::INFINITY }
             }
         }
     }

@@ -128,6 +128,7 @@ pub(super) fn assemble(
         number,
         first: 0,
         scale: FactorScale::default(),
+        error_share: 0.0,
     };
     header.write(&mut run);
     (run, radius)
@@ -240,6 +241,9 @@ pub(super) struct RunHeader {
     /// With short factors: the position of the first entry, and what the factors stand for.
     pub(super) first: u32,
     pub(super) scale: FactorScale,
+    /// Of half bytes: the share of its error by which an item is nearer than its code, of items near each other; 0 where it
+    /// was not measured.
+    pub(super) error_share: f32,
 }
 
 impl RunHeader {
@@ -257,8 +261,9 @@ impl RunHeader {
             self.scale.add.to_le_bytes(),
             self.scale.mul.to_le_bytes(),
             self.scale.err.to_le_bytes(),
+            self.error_share.to_le_bytes(),
         ];
-        run[..44].copy_from_slice(fields.as_flattened());
+        run[..48].copy_from_slice(fields.as_flattened());
         let sum = checksum(&[&run[..CHECKSUM_AT], &run[RUN_HEADER_BYTES..]]);
         run[CHECKSUM_AT..RUN_HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
     }
@@ -274,6 +279,7 @@ impl RunHeader {
             number: reader.u32()?,
             first: reader.u32()?,
             scale: FactorScale { least: reader.f32()?, add: reader.f32()?, mul: reader.f32()?, err: reader.f32()? },
+            error_share: reader.f32()?,
         })
     }
 }
@@ -355,6 +361,12 @@ impl<'a> Run<'a> {
     #[cfg(test)]
     pub(crate) fn radius(&self) -> f32 {
         self.header.radius
+    }
+
+    /// The share of its error by which an item may be nearer than its half bytes, but for few: 1 where it was not measured.
+    pub(super) fn error_share(&self) -> f32 {
+        let share = self.header.error_share;
+        if share > 0.0 && share < 1.0 { share } else { 1.0 }
     }
 
     /// The run's number in its section.

@@ -7,7 +7,7 @@ use super::items::CodedItem;
 use super::kind::{CodeKind, RUN_HEADER_BYTES};
 use super::levels::Levels;
 use super::run::{Centroid, ResidualSums, RunHeader, subtract};
-use crate::distance::{FactorScale, LANES, SHORT_FACTORS_BYTES, codes_bytes, set_bits, set_code};
+use crate::distance::{FactorScale, LANES, SHORT_FACTORS_BYTES, codes_bytes, kernels, set_bits, set_code};
 use crate::types::Metric;
 
 /// The number of steps from the least to the most.
@@ -16,12 +16,29 @@ const STEPS: f64 = 65_535.0;
 /// The share of a distance that rounding, of distances as of bounds, may add to the bound of half bytes.
 const ROUNDING: f32 = 1.0 / (1 << 19) as f32;
 
+/// Fewer items of a run tell nothing of the errors of others, and with more each item need not be compared.
+const FEWEST_TO_TELL: usize = 8;
+const MOST_COMPARED: usize = 31;
+
+/// What is allowed for at least, however little the items of a run show: less would save no distances.
+const LEAST_ERROR_SHARE: f32 = 0.1;
+
 /// What a run of items has, whose payloads are `first` and the numbers after it.
 #[derive(Clone, Copy)]
 pub(super) struct ShortRun<'c> {
     pub(super) number: u32,
     pub(super) centroid: &'c Centroid,
     pub(super) first: u32,
+}
+
+/// What is known of a run when its codes and factors are written.
+pub(super) struct Filled {
+    /// What the factors stand for.
+    pub(super) scale: FactorScale,
+    /// The largest norm of a residual.
+    pub(super) radius: f32,
+    /// See [`RunHeader::error_share`].
+    pub(super) error_share: f32,
 }
 
 /// A run of signs, and the largest norm of a residual.
@@ -42,7 +59,7 @@ pub(super) fn encode_signs<'v>(
         }
         let radius = sums.iter().fold(0f32, |radius, sums| radius.max(sums.squared.sqrt() as f32));
         let sums: Vec<CodeSums> = sums.iter().map(|sums| sums.of_signs(padded)).collect();
-        (put_factors(metric, &sums, padded, 0.0, factors), radius)
+        Filled { scale: put_factors(metric, &sums, padded, 0.0, factors), radius, error_share: 0.0 }
     })
 }
 
@@ -56,23 +73,24 @@ pub(super) fn encode_half_bytes<'v>(
     let block_bytes = codes_bytes(CodeKind::HalfBytes.bits(padded));
     assemble(CodeKind::HalfBytes, run, items.len(), |codes, factors| {
         let mut code = vec![0; padded / 2];
-        let mut errors = Vec::with_capacity(items.len());
+        let mut coded = Vec::with_capacity(items.len());
         for (at, item) in items.enumerate() {
             debug_assert_eq!(item.payload as usize, run.first as usize + at, "items numbered in a row");
-            errors.push(levels.code(item.vector, &mut code));
+            let error = levels.code(item.vector, &mut code);
             set_bits(&mut codes[at / LANES * block_bytes..][..block_bytes], at % LANES, &code);
+            coded.push((item.vector, levels.decoded(&code), error));
         }
-        (put_errors(&errors, factors), 0.0)
+        let errors: Vec<f64> = coded.iter().map(|&(_, _, error)| error).collect();
+        Filled { scale: put_errors(&errors, factors), radius: 0.0, error_share: error_share(&coded) }
     })
 }
 
-/// A run of `count` entries; `fill` writes the codes and the factors of all blocks, and returns what the factors stand for
-/// and the largest norm of a residual.
+/// A run of `count` entries, and the largest norm of a residual; `fill` writes the codes and the factors of all blocks.
 pub(super) fn assemble(
     kind: CodeKind,
     ShortRun { number, centroid, first }: ShortRun<'_>,
     count: usize,
-    fill: impl FnOnce(&mut [u8], &mut [u8]) -> (FactorScale, f32),
+    fill: impl FnOnce(&mut [u8], &mut [u8]) -> Filled,
 ) -> (Vec<u8>, f32) {
     let padded = centroid.values().len();
     let blocks = count.div_ceil(LANES);
@@ -82,7 +100,7 @@ pub(super) fn assemble(
         *byte = code.to_le_bytes()[0];
     }
     let (codes, factors) = body.split_at_mut(blocks * codes_bytes(kind.bits(padded)));
-    let (scale, radius) = fill(codes, factors);
+    let Filled { scale, radius, error_share } = fill(codes, factors);
     let header = RunHeader {
         step: centroid.step(),
         squared_norm: centroid.squared_norm(),
@@ -92,6 +110,7 @@ pub(super) fn assemble(
         number,
         first,
         scale,
+        error_share,
     };
     header.write(&mut run);
     (run, radius)
@@ -164,6 +183,26 @@ pub(super) fn put_factors(
         put(factors, at, [round_down(add, scale), mul, round_up(err, scale.err)]);
     }
     scale
+}
+
+/// Of items near each other, given with what their codes stand for and their errors: the most by which one is nearer to
+/// another than its code is, as a share of its error. 1 where there are too few to tell.
+fn error_share(coded: &[(&[f32], Vec<f32>, f64)]) -> f32 {
+    if coded.len() < FEWEST_TO_TELL {
+        return 1.0;
+    }
+    let kernels = kernels();
+    let mut most = 0f32;
+    for (at, (item, decoded, error)) in coded.iter().enumerate() {
+        for other in 1..coded.len().min(1 + MOST_COMPARED) {
+            let (other, ..) = &coded[(at + other) % coded.len()];
+            let nearer = kernels.manhattan(other, decoded) - kernels.manhattan(other, item);
+            // Also where an error is 0, or not finite.
+            let share = if nearer > 0.0 { nearer / *error as f32 } else { 0.0 };
+            most = if share <= most { most } else { share };
+        }
+    }
+    if most < 1.0 { most.max(LEAST_ERROR_SHARE) } else { 1.0 }
 }
 
 /// Writes the factors of items with errors: bounds are the distances from the codes, less the errors.

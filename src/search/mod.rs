@@ -34,7 +34,7 @@ pub(crate) use top::Place;
 use top::{Candidate, Ids, Top};
 pub(crate) use values::values;
 
-use crate::code::QueryCode;
+use crate::code::{LOSES_NONE, QueryCode};
 use crate::distance::{Kernels, kernels, prefetch};
 use crate::error::{Error, Result};
 use crate::filter::Node;
@@ -56,7 +56,7 @@ pub(crate) enum Reach {
 /// How many times its standard error the estimate of an item may be off before a search loses it. More costs exact
 /// distances: 1.9 loses one neighbour in a thousand or two, 3 none that was ever seen.
 const ERROR_BOUND: f32 = 1.9;
-const ERROR_BOUND_OF_EVERY_LEAF: f32 = 3.0;
+const ERROR_BOUND_OF_EVERY_LEAF: f32 = LOSES_NONE;
 
 /// What a query asks for. The vector is valid for the view's frame.
 #[derive(Clone, Copy, Debug)]

@@ -14,14 +14,15 @@ use understory::{Batch, Id, Maintenance, Metric, Options, SegmentVectors, Store,
 const DIMENSION: usize = 8;
 const METRICS: [Metric; 5] = [Metric::Cosine, Metric::Euclidean, Metric::Dot, Metric::Manhattan, Metric::Hamming];
 /// The forms that came with short factors, and later ones, and what their directories are called. `spent` is the row that
-/// says how much effort a recall takes.
-const FORMS: [(&str, Metric, SegmentVectors); 6] = [
+/// says how much effort a recall takes; `error-share` is what runs of half bytes say of their items' errors.
+const FORMS: [(&str, Metric, SegmentVectors); 7] = [
     ("short", Metric::Euclidean, SegmentVectors::Float32),
     ("float16", Metric::Cosine, SegmentVectors::Float16),
     ("int8", Metric::Dot, SegmentVectors::Int8),
     ("half-bytes", Metric::Manhattan, SegmentVectors::Float32),
     ("spent", Metric::Cosine, SegmentVectors::Float32),
     ("narrow", Metric::Cosine, SegmentVectors::Float32),
+    ("error-share", Metric::Manhattan, SegmentVectors::Float32),
 ];
 
 #[derive(Serialize)]

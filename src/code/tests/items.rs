@@ -1,11 +1,15 @@
 //! Codes of bytes, of half bytes and of bits: bounds that always hold.
 
 use super::*;
-use crate::code::{CodedItem, ItemEncoder, NO_ENTRY, Quantiser, QueryCode};
+use crate::code::{CodedItem, ItemEncoder, LOSES_NONE, NO_ENTRY, Quantiser, QueryCode};
 use crate::vector::Components;
 
 /// Codes items in one run, and scans it as a search does: each item's lower bound and exact distance.
 fn scan_items(kind: CodeKind, items: &[Vec<f32>], query: &[f32]) -> Vec<(f32, f32)> {
+    scan_items_with(kind, items, query, LOSES_NONE)
+}
+
+fn scan_items_with(kind: CodeKind, items: &[Vec<f32>], query: &[f32], error_bound: f32) -> Vec<(f32, f32)> {
     let metric = if kind == CodeKind::Bits { Metric::Hamming } else { Metric::Manhattan };
     let dimension = query.len();
     let frame = Frame::new(metric, dimension, 3, None);
@@ -22,7 +26,7 @@ fn scan_items(kind: CodeKind, items: &[Vec<f32>], query: &[f32]) -> Vec<(f32, f3
     assert!(run.is_intact() && radius == 0.0);
     assert_eq!(Some(bytes.len()), kind.run_bytes(frame.padded(), items.len()));
     let mut code = QueryCode::default();
-    code.prepare(&frame, query, 1.9);
+    code.prepare(&frame, query, error_bound);
     quantiser.iter().for_each(|quantiser| code.add_quantiser(quantiser));
     let mut bound = code.item_bound(kernels(), 0, &run);
     bound.threshold = f32::INFINITY;
@@ -67,6 +71,38 @@ fn bounds_of_bytes_and_half_bytes_hold_and_are_tight_where_dimensions_are_alike(
                 let loss = loss(kind, &items, &query);
                 assert!(loss < most, "{dimension}: bounds of {kind:?} lose {loss} of the distances");
             }
+        }
+    }
+}
+
+#[test]
+fn bounds_of_half_bytes_allow_for_no_more_than_the_errors_of_near_items() {
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(36);
+    let items = gaussians(24, 128, &mut generator);
+    let lost = |items: &[Vec<f32>], query: &[f32], error_bound| {
+        let found = scan_items_with(CodeKind::HalfBytes, items, query, error_bound);
+        found.into_iter().map(|(lower, distance)| distance - lower).collect::<Vec<_>>()
+    };
+    let total = |lost: Vec<f32>| lost.iter().sum::<f32>();
+    let query = vector(128, &mut generator);
+    assert!(total(lost(&items, &query, 1.9)) < 0.8 * total(lost(&items, &query, LOSES_NONE)));
+    // The share was measured from each item to each other. To itself an item's code errs by all of the error.
+    for (own, item) in items.iter().enumerate() {
+        let others = lost(&items, item, 1.9).into_iter().enumerate().filter(|&(at, _)| at != own);
+        others.for_each(|(at, lost)| assert!(lost > -1e-3, "from {own} to {at}: {lost} above the distance"));
+    }
+}
+
+#[test]
+fn bounds_of_half_bytes_hold_for_every_item_where_items_have_near_copies_or_are_few() {
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(37);
+    let items = gaussians(24, 128, &mut generator);
+    let mut copies = [items.clone(), items.clone()].concat();
+    copies.truncate(30);
+    for items in [&copies[..], &items[..7]] {
+        for query in items {
+            let usual = scan_items_with(CodeKind::HalfBytes, items, query, 1.9);
+            assert_eq!(usual, scan_items(CodeKind::HalfBytes, items, query));
         }
     }
 }
