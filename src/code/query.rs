@@ -128,6 +128,10 @@ impl QueryCode {
         });
     }
 
+    pub(crate) fn metric(&self) -> Metric {
+        self.metric
+    }
+
     pub(crate) fn components(&self) -> usize {
         self.vector.len()
     }

@@ -7,13 +7,16 @@ use crate::code::QueryCode;
 use crate::distance::{Kernels, LANES, prefetch};
 use crate::error::Result;
 use crate::snapshot::LiveSegment;
+use crate::types::Metric;
 
 /// The groups whose leaves are listed hold this many times the items scanned, at least.
 const GROUP_REACH: u64 = 12;
 
 /// For one part in so many of its effort a search lists leaves at first. Most end before they have spent more; what is listed
-/// later is too late for those that a nearer leaf would have kept going. In few dimensions most end sooner.
+/// later is too late for those that a nearer leaf would have kept going. In few dimensions most end sooner; under
+/// manhattan items may count ten times each, for differences are seldom as normally distributed as efforts take them to be.
 const FIRST_SHARE: u64 = 2;
+const FIRST_SHARE_OF_MANHATTAN: u64 = 5;
 const FIRST_SHARE_OF_FEW: u64 = 4;
 const FEW_COMPONENTS: usize = 64;
 
@@ -84,7 +87,11 @@ impl Directory {
             let ranked = |(group, (score, base))| RankedGroup { score, base, segment: number as u32, group };
             self.groups.extend((0..).zip(scores).map(ranked));
         }
-        let share = if query.components() <= FEW_COMPONENTS { FIRST_SHARE_OF_FEW } else { FIRST_SHARE };
+        let share = match query.metric() {
+            Metric::Manhattan => FIRST_SHARE_OF_MANHATTAN,
+            _ if query.components() <= FEW_COMPONENTS => FIRST_SHARE_OF_FEW,
+            _ => FIRST_SHARE,
+        };
         let items = if items < all_items { items / share } else { u64::MAX };
         if items.saturating_mul(GROUP_REACH) < all_items {
             self.groups.sort_unstable_by(|a, b| a.score.total_cmp(&b.score));
