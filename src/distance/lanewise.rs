@@ -206,9 +206,11 @@ pub(super) fn fill(query: &[f32], entries: &mut [u8]) -> Quantised {
 pub(super) fn fill_levels(query: &[f32], levels: &[[f32; LEVELS]], entries: &mut [u8]) -> Quantised {
     let (mut widest, mut total) = (0.0f32, 0.0f64);
     for (&component, levels) in query.iter().zip(levels) {
-        let distances = levels.map(|level| (component - level).abs());
+        let distances = distances(component, levels);
         let nearest = fold(distances, |a, b| if a < b { a } else { b });
-        let farthest = fold(distances, |a, b| if a > b { a } else { b });
+        // Levels ascend.
+        let (first, last) = (distances[0], distances[LEVELS - 1]);
+        let farthest = if first > last { first } else { last };
         widest = if farthest - nearest > widest { farthest - nearest } else { widest };
         total += f64::from(nearest);
     }
@@ -220,17 +222,27 @@ pub(super) fn fill_levels(query: &[f32], levels: &[[f32; LEVELS]], entries: &mut
     // Of levels that are all alike, or nearly, the nearest says enough.
     let (scale, steps) = if steps.is_finite() { (widest / 255.0, steps) } else { (0.0, 0.0) };
     for (group, (&component, levels)) in query.iter().zip(levels).enumerate() {
-        let distances = levels.map(|level| (component - level).abs());
+        let distances = distances(component, levels);
         let nearest = fold(distances, |a, b| if a < b { a } else { b });
-        // The nearest whole number to half less is no more.
-        let rounded = distances.map(|distance| {
-            let below = (distance - nearest) * steps - 0.5;
-            ((if below > 0.0 { below } else { 0.0 }) + ROUND).to_bits() as u8
-        });
         let start = group / GROUPS * ENTRIES + group % 2 * (ENTRIES / 2) + group % GROUPS / 2 * LEVELS;
-        entries[start..start + LEVELS].copy_from_slice(&rounded);
+        for (entry, distance) in entries[start..start + LEVELS].iter_mut().zip(distances) {
+            // The nearest whole number to half less is no more.
+            let below = (distance - nearest) * steps - 0.5;
+            *entry = ((if below > 0.0 { below } else { 0.0 }) + ROUND).to_bits() as u8;
+        }
     }
     Quantised { scale: -scale, offset: -total as f32 }
+}
+
+/// The distance of a component from each of its levels. A loop, for `map` is compiled apart, without the instructions of the
+/// set.
+#[inline(always)]
+fn distances(component: f32, levels: &[f32; LEVELS]) -> [f32; LEVELS] {
+    let mut distances = [0.0; LEVELS];
+    for (distance, level) in distances.iter_mut().zip(levels) {
+        *distance = (component - level).abs();
+    }
+    distances
 }
 
 /// One of all values, chosen two by two.
