@@ -7,8 +7,9 @@ use crate::code::{NO_ENTRY, QueryCode};
 use crate::distance::{Block, Bound, LANES, prefetch};
 use crate::error::Result;
 
-/// Leaves fetched ahead of the one being scanned.
+/// Leaves fetched ahead of the one being scanned, and those before them of which it is looked up where they are.
 const PREFETCH_LEAVES: usize = 2;
+const PREFETCH_PLACES: usize = 6;
 
 /// Records fetched ahead of the one being measured.
 const PREFETCH_RECORDS: usize = 3;
@@ -74,6 +75,9 @@ impl Search<'_> {
                 if self.top.is_full() {
                     return Ok(());
                 }
+            }
+            if let Some(ahead) = directory.peek(rank + PREFETCH_PLACES) {
+                prefetch(self.segments[ahead.segment as usize].leaf_place_bytes(ahead.leaf as usize));
             }
             if let Some(ahead) = directory.peek(rank + PREFETCH_LEAVES) {
                 prefetch(self.segments[ahead.segment as usize].leaf_bytes(ahead.leaf as usize));

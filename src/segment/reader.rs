@@ -176,6 +176,12 @@ impl Segment {
         self.run_bytes(Kind::LeafTable, Kind::Leaves, leaf).map_or(&[], |(bytes, _)| bytes)
     }
 
+    /// The bytes that say where a leaf's run is, to prefetch them; empty if there is no such leaf.
+    pub(crate) fn leaf_place_bytes(&self, leaf: usize) -> &[u8] {
+        let start = leaf.saturating_mul(TABLE_ENTRY_BYTES);
+        self.section(Kind::LeafTable).get(start..start.saturating_add(TABLE_ENTRY_BYTES)).unwrap_or(&[])
+    }
+
     /// The bytes of a group's run, to prefetch them; empty if there is no such group.
     pub(crate) fn group_bytes(&self, group: usize) -> &[u8] {
         self.run_bytes(Kind::GroupTable, Kind::Groups, group).map_or(&[], |(bytes, _)| bytes)
