@@ -38,15 +38,16 @@ pub(super) fn avx512vnni() -> Option<&'static Kernels> {
     has.then_some(&avx512vnni::KERNELS)
 }
 
-/// Asks for every cache line of a slice, wherever in a line it starts and ends.
+/// Asks for every cache line of a slice, wherever in a line it starts and ends, up to the second level: of the first there are
+/// so few requests in flight that more of them wait, and it has not the room for what is fetched ahead.
 pub(super) fn prefetch(bytes: &[u8]) {
-    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
     const LINE: usize = 64;
     let range = bytes.as_ptr_range();
     let mut line = range.start.map_addr(|address| address & !(LINE - 1));
     while line < range.end {
         // SAFETY: SSE is part of x86-64, and a prefetch of any address is a hint that never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) }
         line = line.wrapping_add(LINE);
     }
 }
