@@ -108,6 +108,24 @@ fn bounds_of_half_bytes_hold_for_every_item_where_items_have_near_copies_or_are_
 }
 
 #[test]
+fn a_share_of_errors_that_is_none_stands_for_the_whole_error() {
+    let mut generator = Xoshiro256PlusPlus::seed_from_u64(38);
+    let items = gaussians(24, 64, &mut generator);
+    let frame = Frame::new(Metric::Manhattan, 64, 3, None);
+    let quantiser = Quantiser::fit(CodeKind::HalfBytes, &items.concat(), 64);
+    let coded = items.iter().zip(0..24).map(|(vector, payload)| CodedItem { vector, placed: &[], payload });
+    let mut encoder = ItemEncoder::new(&frame, CodeKind::HalfBytes, quantiser.as_ref());
+    let (mut bytes, _) = encoder.encode_run(0, &Centroid::zero(64), 0, coded);
+    let share =
+        |bytes: &[u8]| Run::parse(&Aligned::from(bytes.to_vec()), CodeKind::HalfBytes, 64).unwrap().error_share();
+    assert!((0.1..1.0).contains(&share(&bytes)));
+    for none in [0.0, -0.5, 1.5, f32::NAN, f32::INFINITY] {
+        bytes[44..48].copy_from_slice(&none.to_le_bytes());
+        assert_eq!(share(&bytes), 1.0, "{none}");
+    }
+}
+
+#[test]
 fn bounds_of_whole_numbers_lose_nothing_but_the_rounding() {
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(32);
     for (low, range) in [(0.0, 255.0), (-128.0, 255.0), (1_000_000.0, 9.0)] {
