@@ -171,6 +171,8 @@ impl Search<'_> {
         let Scratch { query, directory, passing, pending } = scratch;
         let sample = self.request.k.max(SAMPLE) as u64;
         directory.rank(self.kernels, query, self.segments, self.budget())?;
+        // A search that met damage left what it had collected, of segments that had other numbers.
+        passing.clear();
         pending.clear();
         let decided_by = (sample as f64 * DROPPED * everywhere) as u64 + 1;
         let mut walk = Walk { decided_by, least: self.least_items(), ..Walk::default() };

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use understory::{Batch, Metric, Store};
+use understory::{Batch, Id, Metric, Store, field};
 
 use crate::oracle::{Model, bits};
 use crate::support::{Dir, generator, manual, noise, refused, row_file};
@@ -123,6 +123,55 @@ fn a_segment_of_noise() {
     let len = std::fs::read(&segment).unwrap().len();
     std::fs::write(&segment, (0..len).map(|at| (at * 131 + at / 5) as u8).collect::<Vec<u8>>()).unwrap();
     assert_set_aside(&dir, &segment, &mut model);
+}
+
+/// A search that meets a damaged vector begins again without the segment. What its first attempt had collected must not be
+/// taken for items of the segments that are left: they have other numbers, and the filter selects others of them.
+#[test]
+fn a_vector_found_damaged_in_the_middle_of_a_filtered_search() {
+    let dir = Dir::new();
+    let options = || manual(Metric::Euclidean).merges(false);
+    let store = Store::open_with(dir.store(), options()).unwrap();
+    let mut rng = generator(17);
+    let mut vectors = Vec::new();
+    for _ in 0..3 {
+        let mut batch = Batch::new();
+        for _ in 0..3_000 {
+            let vector = noise(DIMENSION, 1.0, &mut rng);
+            let id = vectors.len() as u64;
+            batch.insert_with(id, &vector, &serde_json::json!({ "odd": id % 2 })).unwrap();
+            vectors.push(vector);
+        }
+        store.write(batch).unwrap();
+        store.flush().unwrap();
+    }
+    store.close().unwrap();
+    let damaged = [41_usize, 3_041, 6_041];
+    for path in segment_files(&dir.store()) {
+        let mut bytes = std::fs::read(&path).unwrap();
+        for place in damaged.iter().filter_map(|&id| place_of(&vectors[id], &bytes)).collect::<Vec<_>>() {
+            bytes[place + 2] ^= 1;
+        }
+        std::fs::write(path, bytes).unwrap();
+    }
+    for id in damaged {
+        let store = Store::open_with(dir.store(), options()).unwrap();
+        let query = || store.query(&vectors[id]).unwrap().k(20).filter(field("odd").is(1));
+        let (hits, report) = query().run_with_report().unwrap();
+        assert_eq!(report.plan, understory::QueryPlan::LeavesScanned);
+        let expected = query().exact().run().unwrap();
+        assert_eq!(hits[0], expected[0], "expected the item itself, from the rows");
+        let ids: std::collections::BTreeSet<_> = hits.iter().map(|hit| &hit.id).collect();
+        assert_eq!(ids.len(), 20, "expected each item once, found {hits:?}");
+        let is_odd = |id: &Id| matches!(id, Id::Number(number) if number % 2 == 1);
+        assert!(hits.iter().all(|hit| is_odd(&hit.id)), "expected what the filter selects, found {hits:?}");
+    }
+}
+
+/// Where a file holds a vector as it was given.
+fn place_of(vector: &[f32], bytes: &[u8]) -> Option<usize> {
+    let stored: Vec<u8> = vector.iter().flat_map(|component| component.to_le_bytes()).collect();
+    bytes.windows(stored.len()).position(|window| window == stored)
 }
 
 /// Copies a closed store.
