@@ -26,6 +26,9 @@ const FLOAT_ROUNDING: f32 = 1.0 / (1 << 20) as f32;
 /// From this error bound on the bounds of half bytes hold for every item, however its errors add up.
 pub(crate) const LOSES_NONE: f32 = 3.0;
 
+/// The same of sums over an item's components, as shares of its squared norm.
+const LIMIT_ROUNDING: f32 = 1.0 / (1 << 18) as f32;
+
 /// Components of a rounded vector that are widened at once.
 const PIECE: usize = 512;
 
@@ -257,13 +260,16 @@ impl QueryCode {
         }
     }
 
-    /// A distance in the measure that bounds of items are compared in: squared euclidean distance in the rotated space, the
-    /// negated product, or the distance itself.
+    /// The most that the bound of an item at a distance can be, rounding included: squared euclidean distance in the rotated
+    /// space, the negated product, or the distance itself. An item at the very distance of the threshold is no farther.
     pub(crate) fn measure(&self, distance: f32) -> f32 {
         match self.metric {
-            Metric::Dot | Metric::Manhattan | Metric::Hamming => distance,
-            Metric::Euclidean => distance * distance,
-            Metric::Cosine => 2.0 * distance,
+            Metric::Manhattan | Metric::Hamming => distance,
+            // The last for products that are too small for float32.
+            Metric::Dot => distance + LIMIT_ROUNDING * distance.abs() + f32::MIN_POSITIVE,
+            // An item's squared norm is at most twice the sum of these two.
+            Metric::Euclidean => distance * distance + LIMIT_ROUNDING * (distance * distance + self.squared_norm),
+            Metric::Cosine => 2.0 * distance + LIMIT_ROUNDING,
         }
     }
 
@@ -273,7 +279,9 @@ impl QueryCode {
         match self.metric {
             Metric::Dot => None,
             Metric::Manhattan => Some(distance * distance * FRAC_PI_2 / self.vector.len() as f32),
-            Metric::Euclidean | Metric::Cosine | Metric::Hamming => Some(self.measure(distance)),
+            Metric::Euclidean => Some(distance * distance),
+            Metric::Cosine => Some(2.0 * distance),
+            Metric::Hamming => Some(distance),
         }
     }
 

@@ -11,6 +11,7 @@ mod filter_model;
 mod filter_search;
 mod filters;
 mod format_fixture;
+mod limits;
 mod loops;
 mod model;
 mod oracle;
