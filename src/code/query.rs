@@ -336,7 +336,8 @@ impl QueryCode {
     /// The distance that a sum stands for.
     fn finish(&self, sum: f32, inverse_norm: f32) -> f32 {
         match self.metric {
-            Metric::Dot => -sum,
+            // Not the negated sum: the distance of what is orthogonal has one zero, for equal distances are told by their bits.
+            Metric::Dot => 0.0 - sum,
             Metric::Euclidean => sum.sqrt(),
             Metric::Cosine => (1.0 - sum * (self.inverse_norm * inverse_norm)).clamp(0.0, 2.0),
             Metric::Manhattan | Metric::Hamming => sum,

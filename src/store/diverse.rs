@@ -66,10 +66,12 @@ impl Query {
 
     /// The hits among the candidates, which are sorted by their distance.
     pub(super) fn chosen(&self, mut candidates: Vec<Found>) -> Result<Vec<Found>> {
-        let Some(Diversity { lambda, .. }) = self.diversity.filter(|_| candidates.len() > 1 && self.wanted() > 0)
-        else {
+        let Some(Diversity { lambda, .. }) = self.diversity.filter(|diversity| diversity.lambda < 1.0) else {
             return Ok(candidates);
         };
+        if candidates.len() < 2 {
+            return Ok(candidates);
+        }
         let mut hits = vec![candidates.remove(0)];
         // Of each candidate the distance to the nearest hit.
         let mut apart = vec![f32::INFINITY; candidates.len()];

@@ -61,3 +61,17 @@ fn items_at_the_very_limit_are_found_whatever_rounds() {
         }
     }
 }
+
+/// A product of nothing but zeros may be either zero. Both are one distance, whose hits come in the order of their ids.
+#[test]
+fn orthogonal_items_have_one_distance() {
+    let dir = Dir::in_memory();
+    let store = store_of(&dir, Metric::Dot, &[vec![-1.0, 0.0], vec![1.0, 0.0], vec![-2.0, -0.0], vec![3.0, -0.0]]);
+    for query in [[0.0, 1.0], [0.0, 0.0], [-0.0, -0.0], [0.0, -1.0]] {
+        let hits = store.query(query).unwrap().exact().run().unwrap();
+        let ids: Vec<String> = hits.iter().map(|hit| hit.id.to_string()).collect();
+        assert_eq!(ids, ["0", "1", "2", "3"], "{query:?}");
+        assert!(hits.iter().all(|hit| hit.distance.to_bits() == 0), "{query:?}: {hits:?}");
+        assert_eq!(store.query(query).unwrap().diverse(1.0).run().unwrap(), hits, "{query:?}");
+    }
+}
