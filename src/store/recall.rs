@@ -72,10 +72,11 @@ impl Snapshot {
         let measured = self.on_threads(|| {
             let one = |id: Id| {
                 let mut query = setting(self.query_near(id.clone())?);
-                query.k += 1;
+                let k = query.k;
+                query.k = k.saturating_add(1);
                 let others = |mut hits: Vec<Hit>| {
                     hits.retain(|hit| hit.id != id);
-                    hits.truncate(query.k - 1);
+                    hits.truncate(k);
                     hits
                 };
                 Ok(share_found(&others(query.run()?), &others(query.clone().exact().run()?)))

@@ -102,6 +102,15 @@ fn measured_recall_is_the_share_that_searches_find() {
     assert!(store.measure_recall(50).unwrap().recall >= FLOOR);
 }
 
+#[test]
+fn the_recall_of_as_many_neighbours_as_there_may_be() {
+    let dir = Dir::new();
+    let store = Store::open_with(dir.store(), manual(Metric::Cosine)).unwrap();
+    (0..5u64).for_each(|id| store.insert(id, [1.0, id as f32]).unwrap());
+    let report = store.snapshot().unwrap().measure_recall(5, |query| query.k(usize::MAX)).unwrap();
+    assert_eq!((report.recall, report.k), (1.0, usize::MAX));
+}
+
 fn between(a: &[f32], b: &[f32]) -> Vec<f32> {
     a.iter().zip(b).map(|(a, b)| (a + b) / 2.0).collect()
 }
