@@ -18,7 +18,7 @@ pub(crate) use worker::Worker;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::snapshot::{Shared, View};
-use crate::sync::{AtomicBool, Mistake, Mutex, cores, is_modelled, makes};
+use crate::sync::{AtomicBool, Mistake, Mutex, cores, is_modelled, makes, on_threads};
 
 /// What a compaction is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,8 +189,8 @@ impl Maintainer {
         self.last_error.lock().take()
     }
 
-    /// Runs on a pool of as many threads as the options say, which ends with the work: an idle store has none. What
-    /// nobody waits for leaves a core to searches, if it is not told otherwise.
+    /// Runs on as many threads as the options say. What nobody waits for leaves a core to searches, if it is not told
+    /// otherwise.
     fn with_threads<T: Send>(&self, demand: Demand, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         if is_modelled() {
             return work();
@@ -199,11 +199,7 @@ impl Maintainer {
             (0, Demand::Upkeep) => cores().max(2) - 1,
             (threads, _) => threads,
         };
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .map_err(|error| Error::Maintenance { cause: error.to_string() })?
-            .install(work)
+        on_threads(threads, work)
     }
 }
 

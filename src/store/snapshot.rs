@@ -13,7 +13,7 @@ use crate::maintenance::Worker;
 use crate::metadata::{Metadata, codec};
 use crate::search;
 use crate::snapshot::View;
-use crate::sync::{AtomicU64, Mutex};
+use crate::sync::{AtomicU64, Mutex, on_threads};
 use crate::types::{Id, Metric};
 use crate::vector::{Vector, validate};
 
@@ -173,8 +173,7 @@ impl Snapshot {
 
     /// Runs on as many threads as the options say.
     pub(super) fn on_threads<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads).build();
-        pool.map_err(|error| Error::Maintenance { cause: error.to_string() })?.install(work)
+        on_threads(self.threads, work)
     }
 }
 

@@ -7,6 +7,9 @@
 
 #[cfg(test)]
 pub(crate) mod modelled;
+mod pool;
+
+pub(crate) use pool::on_threads;
 
 #[cfg(not(test))]
 mod real {

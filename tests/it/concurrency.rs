@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use understory::{Batch, Error, Hit, Maintenance, Metric, Options, Snapshot, Stage, Store};
+use rayon::prelude::*;
+use understory::{Batch, Durability, Error, Hit, Maintenance, Metric, Options, Snapshot, Stage, Store};
 
 use crate::oracle::Model;
 use crate::support::{Dir, generator, manual, noise, refused};
@@ -14,6 +15,28 @@ fn stores_and_snapshots_go_between_threads() {
     fn assert_shared<T: Clone + Send + Sync + 'static>() {}
     assert_shared::<Store>();
     assert_shared::<Snapshot>();
+}
+
+/// A thread of a pool that waits for work elsewhere is given other work of its pool: another flush, which waited for the
+/// lock that its own thread held, or another search, and so on until the stack was used up.
+#[test]
+fn a_thread_pool_of_the_callers_flushes_and_searches() {
+    let dir = Dir::new();
+    let store = Store::open_with(dir.store(), manual(Metric::Euclidean).durability(Durability::Buffered)).unwrap();
+    let (sender, done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        pool.install(|| {
+            (0..200u64).into_par_iter().for_each(|id| {
+                store.insert(id, [id as f32, 1.0]).unwrap();
+                store.flush().unwrap();
+                let found = store.search_batch(&[[id as f32, 1.0], [0.0, 1.0]], 1).unwrap();
+                assert_eq!(found[0][0].id, id.into());
+            });
+        });
+        sender.send(store.len().unwrap()).unwrap();
+    });
+    assert_eq!(done.recv_timeout(std::time::Duration::from_secs(120)), Ok(200), "expected all to end");
 }
 
 /// Items of one batch.
