@@ -24,7 +24,7 @@ const QUANTISATION_BOUND: f32 = 4.0;
 const FLOAT_ROUNDING: f32 = 1.0 / (1 << 20) as f32;
 
 /// From this error bound on the bounds of half bytes hold for every item, however its errors add up.
-pub(crate) const LOSES_NONE: f32 = 3.0;
+pub(crate) const LOSES_NONE: f32 = 5.0;
 
 /// The same of sums over an item's components, as shares of its squared norm.
 const LIMIT_ROUNDING: f32 = 1.0 / (1 << 18) as f32;

@@ -54,7 +54,8 @@ pub(crate) enum Reach {
 }
 
 /// How many times its standard error the estimate of an item may be off before a search loses it. More costs exact
-/// distances: 1.9 loses one neighbour in a thousand or two, 3 none that was ever seen.
+/// distances: 1.9 loses one neighbour in a thousand or two. Where every leaf is scanned, 5 takes a third more of them than 3,
+/// which are few beside the codes, and loses none: with 3 one of 150 items was lost whose distance was the largest asked for.
 const ERROR_BOUND: f32 = 1.9;
 const ERROR_BOUND_OF_EVERY_LEAF: f32 = LOSES_NONE;
 
