@@ -221,12 +221,19 @@ fn factors(metric: Metric, role: Role, sums: &ResidualSums, padded: usize) -> [f
         (Metric::Dot, Role::Leaves { radius }) => [0.0, -k, 2.0 * f64::from(radius) / p.sqrt()],
     };
     let factors = factors.map(|factor| factor as f32);
-    if factors.iter().all(|factor| factor.is_finite()) {
+    let too_short = metric == Metric::Dot && is_too_short(sums.squared, sums.magnitudes);
+    if factors.iter().all(|factor| factor.is_finite()) && !too_short {
         factors
     } else {
-        // The residual is too long for float32: the lane always passes, and its distance is computed.
+        // The residual is too long or too short for float32: the lane always passes, and its distance is computed.
         [f32::MIN, 0.0, 0.0]
     }
+}
+
+/// Whether the squares of a residual have lost their digits, though its product with its code, and perhaps with a query, has
+/// not. Where distances are made of squares they are as good as zero.
+pub(super) fn is_too_short(squared: f64, product: f64) -> bool {
+    product > 0.0 && squared < f64::from(f32::MIN_POSITIVE) / f64::from(f32::EPSILON)
 }
 
 /// The fixed fields of a run.

@@ -6,7 +6,7 @@
 use super::items::CodedItem;
 use super::kind::{CodeKind, RUN_HEADER_BYTES};
 use super::levels::Levels;
-use super::run::{Centroid, ResidualSums, RunHeader, subtract};
+use super::run::{Centroid, ResidualSums, RunHeader, is_too_short, subtract};
 use crate::distance::{FactorScale, LANES, SHORT_FACTORS_BYTES, codes_bytes, kernels, set_bits, set_code};
 use crate::types::Metric;
 
@@ -172,11 +172,13 @@ pub(super) fn put_factors(
         // One step is left for rounding up.
         err: (most(&errs) / (STEPS - 1.0)) as f32,
     };
-    if ![least as f32, scale.add * STEPS as f32, scale.mul * STEPS as f32, scale.err * STEPS as f32]
-        .iter()
-        .all(|value| value.is_finite())
+    let too_short = metric == Metric::Dot && sums.iter().any(|sums| is_too_short(sums.squared, sums.product));
+    if too_short
+        || ![least as f32, scale.add * STEPS as f32, scale.mul * STEPS as f32, scale.err * STEPS as f32]
+            .iter()
+            .all(|value| value.is_finite())
     {
-        // A residual is too long for float32: every lane passes, and the distances are computed.
+        // A residual is too long or too short for float32: every lane passes, and the distances are computed.
         return FactorScale { least: f32::MIN, ..FactorScale::default() };
     }
     for (at, ((&add, &mul), &err)) in adds.iter().zip(&short_ks).zip(&errs).enumerate() {

@@ -46,3 +46,24 @@ fn orthogonal_items_have_one_distance() {
         assert_eq!(store.query(query).unwrap().diverse(1.0).run().unwrap(), hits, "{query:?}");
     }
 }
+
+/// Their squares are nothing in float32; their products with a longer query are numbers like any other.
+#[test]
+fn vectors_whose_squares_are_nothing_are_found_by_their_products() {
+    for dimension in [20, 100] {
+        let mut rng = generator(5);
+        let items: Vec<Vec<f32>> = (0..200).map(|_| noise(dimension, 1e-30, &mut rng)).collect();
+        let dir = Dir::in_memory();
+        let store = store_of(&dir, Metric::Dot, &items);
+        for place in ["delta", "segment"] {
+            for length in [1.0, 1e15] {
+                let query = noise(dimension, length, &mut rng);
+                let exact = store.query(&query).unwrap().exact().run().unwrap();
+                assert!(exact[0].distance < exact[9].distance, "{exact:?}");
+                let every_leaf = store.query(&query).unwrap().recall(1.0).run().unwrap();
+                assert_eq!(every_leaf, exact, "dimension {dimension}, in the {place}");
+            }
+            store.flush().unwrap();
+        }
+    }
+}
