@@ -49,7 +49,7 @@ pub(crate) fn run(import: &Import) -> Result<()> {
     };
     importer.import_all(source.as_mut())?;
     let items = importer.written;
-    let build_cpu = compact_with_bar(&store)?;
+    let build_cpu = compact_with_bar(&store).map_err(|failure| importer.not_compacted(failure))?;
     store.close()?;
     let report = Report {
         items,
@@ -162,6 +162,16 @@ impl Importer<'_> {
         Ok(())
     }
 
+    /// Says that what failed is the compaction alone.
+    fn not_compacted(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Work(what) => {
+                Failure::Work(format!("{what}; all {} rows are in the store, which is not compacted", self.written))
+            }
+            other => other,
+        }
+    }
+
     /// Says what an import that failed half way has left behind.
     fn partly_done(&self, failure: Failure) -> Failure {
         match failure {
@@ -175,6 +185,9 @@ impl Importer<'_> {
 
 /// The faults that the store would find as well, but without the number of the row.
 fn refuse_unmeasurable(vector: &[f32], metric: Metric) -> Result<(), String> {
+    if vector.is_empty() {
+        return Err("expected at least one component, found none".to_owned());
+    }
     if let Some((component, value)) = vector.iter().enumerate().find(|(_, value)| !value.is_finite()) {
         return Err(format!("expected finite components, found {value} at component {component}"));
     }
@@ -214,6 +227,7 @@ mod tests {
     fn rows_that_no_metric_measures_are_found_before_the_batch() {
         assert!(refuse_unmeasurable(&[0.0, f32::NAN], Metric::Dot).unwrap_err().contains("component 1"));
         assert!(refuse_unmeasurable(&[0.0, 0.0], Metric::Cosine).unwrap_err().contains("zero vector"));
+        assert!(refuse_unmeasurable(&[], Metric::Cosine).unwrap_err().contains("one component, found none"));
         assert_eq!(refuse_unmeasurable(&[0.0, 0.0], Metric::Euclidean), Ok(()));
         assert_eq!(refuse_unmeasurable(&[0.0, -1.0], Metric::Cosine), Ok(()));
         assert!(refuse_unmeasurable(&[0.0, 2.0], Metric::Hamming).unwrap_err().contains("found 2 at component 1"));

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Row, RowSource, open_file};
+use super::{Row, RowSource, check_dimension, open_file};
 use crate::failure::{Failure, Result};
 
 const DIMENSION_BYTES: u64 = 4;
@@ -31,6 +31,12 @@ impl VectorFile {
         let (mut file, length) = open_file(path)?;
         let (mut dimension, mut rows) = (0, 0);
         if length > 0 {
+            if length < DIMENSION_BYTES {
+                let what = format!(
+                    "expected rows that begin with {DIMENSION_BYTES} bytes of dimension, found {length} bytes"
+                );
+                return Err(Failure::in_file(path, what));
+            }
             dimension = read_dimension(&mut file, path, 0)?;
             let row_bytes = DIMENSION_BYTES + u64::from(dimension) * component.size_bytes();
             if length % row_bytes != 0 {
@@ -38,6 +44,7 @@ impl VectorFile {
                     format!("expected rows of {row_bytes} bytes (dimension {dimension}), found {length} bytes");
                 return Err(Failure::in_file(path, what));
             }
+            check_dimension(path, u64::from(dimension))?;
             rows = length / row_bytes;
             std::io::Seek::rewind(&mut file).map_err(|error| Failure::reading(path, &error))?;
         }

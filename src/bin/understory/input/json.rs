@@ -46,11 +46,11 @@ impl RowSource for VectorLines {
 
 fn parse(line: &str) -> Result<Row, String> {
     if line.trim_start().starts_with('[') {
-        let vector = serde_json::from_str(line).map_err(|error| format!("expected an array of numbers: {error}"))?;
+        let vector = serde_json::from_str(line).map_err(|error| fault("an array of numbers", &error))?;
         return Ok(Row { vector, ..Row::default() });
     }
-    let line: Line = serde_json::from_str(line)
-        .map_err(|error| format!("expected an array, or an object with a vector: {error}"))?;
+    let line: Line =
+        serde_json::from_str(line).map_err(|error| fault("an array, or an object with a vector", &error))?;
     let id = match line.id {
         None => None,
         Some(Value::String(text)) => Some(Id::from(text)),
@@ -65,9 +65,14 @@ fn parse(line: &str) -> Result<Row, String> {
     Ok(Row { vector: line.vector, id, metadata: line.metadata })
 }
 
+/// What a line is not. The parser knows one line only, whose number in the file it does not have.
+fn fault(expected: &str, error: &serde_json::Error) -> String {
+    format!("expected {expected}: {}", error.to_string().replace(" at line 1 column ", " at column "))
+}
+
 /// The metadata on one line: an object.
 pub(crate) fn metadata_object(line: &str) -> Result<Object, String> {
-    let value: Value = serde_json::from_str(line).map_err(|error| format!("expected a JSON object: {error}"))?;
+    let value: Value = serde_json::from_str(line).map_err(|error| fault("a JSON object", &error))?;
     let Value::Object(object) = value else {
         return Err(format!("expected a JSON object, found {value}"));
     };

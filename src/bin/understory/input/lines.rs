@@ -1,11 +1,14 @@
 //! Text files read line by line, with line numbers for errors.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::open_file;
 use crate::failure::{Failure, Result};
+
+/// Twenty times what a vector and metadata that a store takes are as JSON.
+const MAX_LINE_BYTES: u64 = 64 << 20;
 
 pub(crate) struct Lines {
     file: BufReader<File>,
@@ -29,12 +32,16 @@ impl Lines {
     /// The next line without its end; `None` after the last one.
     pub(crate) fn next_line(&mut self) -> Result<Option<&str>> {
         self.line.clear();
+        let mut bounded = (&mut self.file).take(MAX_LINE_BYTES + 1);
         let bytes =
-            self.file.read_until(b'\n', &mut self.line).map_err(|error| Failure::reading(&self.path, &error))?;
+            bounded.read_until(b'\n', &mut self.line).map_err(|error| Failure::reading(&self.path, &error))?;
         if bytes == 0 {
             return Ok(None);
         }
         self.number += 1;
+        if bytes as u64 > MAX_LINE_BYTES {
+            return Err(self.fault(format!("expected a line of at most {MAX_LINE_BYTES} bytes, found a longer one")));
+        }
         let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         std::str::from_utf8(line).map(Some).map_err(|_| self.fault("expected UTF-8, found other bytes"))

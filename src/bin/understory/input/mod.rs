@@ -10,7 +10,7 @@ mod npy_header;
 
 use std::path::Path;
 
-use understory::Id;
+use understory::{Id, MAX_DIMENSION};
 
 pub(crate) use json::{Object, metadata_object};
 pub(crate) use lines::{Lines, count_lines};
@@ -82,6 +82,15 @@ pub(crate) fn read_vectors(path: &Path) -> Result<Vec<Vec<f32>>> {
         vectors.push(std::mem::take(&mut row.vector));
     }
     Ok(vectors)
+}
+
+/// Refuses vectors that no store takes, before memory is taken for one.
+fn check_dimension(path: &Path, dimension: u64) -> Result<()> {
+    if dimension > MAX_DIMENSION as u64 {
+        let what = format!("expected vectors of at most {MAX_DIMENSION} components, found {dimension}");
+        return Err(Failure::in_file(path, what));
+    }
+    Ok(())
 }
 
 /// Opens a file and tells its length, from which every later size is checked.

@@ -5,10 +5,13 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::npy_header::{self, Header};
-use super::{Row, RowSource, open_file};
+use super::{Row, RowSource, check_dimension, open_file};
 use crate::failure::{Failure, Result};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
+
+/// A header of three entries takes a hundred bytes or two.
+const MAX_HEADER_BYTES: u32 = 1 << 16;
 
 /// The element types that vectors and row numbers come in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -143,6 +146,10 @@ fn read_header(file: &mut impl Read, path: &Path, length: u64) -> Result<(Header
     if data_start > length {
         return Err(truncated());
     }
+    if header_length > MAX_HEADER_BYTES {
+        let what = format!("expected a header of at most {MAX_HEADER_BYTES} bytes, found {header_length}");
+        return Err(Failure::in_file(path, what));
+    }
     let mut text = vec![0; header_length as usize];
     file.read_exact(&mut text).map_err(|_| truncated())?;
     let header = npy_header::parse(&String::from_utf8_lossy(&text)).map_err(|what| Failure::in_file(path, what))?;
@@ -154,7 +161,11 @@ pub(super) struct VectorTable(Table);
 
 impl VectorTable {
     pub(super) fn open(path: &Path) -> Result<VectorTable> {
-        Table::open(path, &VECTOR_ELEMENTS).map(VectorTable)
+        let table = Table::open(path, &VECTOR_ELEMENTS)?;
+        if table.rows > 0 {
+            check_dimension(path, table.columns as u64)?;
+        }
+        Ok(VectorTable(table))
     }
 }
 

@@ -124,6 +124,29 @@ fn a_header_longer_than_the_file_is_refused_before_it_is_allocated() {
     assert!(refusal("a.npy", &bytes).contains("expected a .npy header"));
 }
 
+/// Files of any length that hold nothing but a hole justify no memory: what is as large is no header, row or line.
+#[test]
+fn a_sparse_file_is_refused_before_its_length_is_allocated() {
+    let sparse = |name: &str, bytes: &[u8], length: u64| {
+        let (_folder, path) = file(name, bytes);
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(length).unwrap();
+        match read_vectors(&path) {
+            Err(Failure::Work(what)) => what,
+            other => panic!("{name}: expected a failure, found {} vectors", other.unwrap().len()),
+        }
+    };
+    let header = [&b"\x93NUMPY\x02\x00"[..], &(1_u32 << 31).to_le_bytes()].concat();
+    assert!(sparse("a.npy", &header, 1 << 32).contains("a header of at most 65536 bytes, found 2147483648"));
+    let wide = npy(1, "'<f4'", "False", "(1, 250000000)", &[]);
+    let length = wide.len() as u64 + 1_000_000_000;
+    assert!(sparse("a.npy", &wide, length).contains("at most 16384 components, found 250000000"));
+    let row = 250_000_000_i32.to_le_bytes();
+    assert!(sparse("a.fvecs", &row, 4 + 1_000_000_000).contains("at most 16384 components, found 250000000"));
+    assert!(sparse("a.jsonl", b"[1,\n[2", 200 << 20).contains("line 1: expected an array of numbers"));
+    assert!(sparse("a.jsonl", b"[1", 200 << 20).contains("line 1: expected a line of at most 67108864 bytes"));
+}
+
 #[test]
 fn row_numbers_of_four_types_are_read_and_negative_ones_refused() {
     let read = |descr: &str, elements: &[u8]| {
@@ -154,6 +177,7 @@ fn fvecs_and_bvecs_are_read_and_checked() {
     mixed[12] = 3;
     assert!(refusal("a.fvecs", &mixed).contains("expected dimension 2 at row 1, found 3"));
     assert!(refusal("a.fvecs", &two[..13]).contains("rows of 12 bytes"));
+    assert!(refusal("a.fvecs", &two[..3]).contains("begin with 4 bytes of dimension, found 3 bytes"));
     assert!(refusal("a.fvecs", &(-1_i32).to_le_bytes()).contains("found -1"));
     assert!(refusal("a.bvecs", &0_i32.to_le_bytes()).contains("found 0"));
     assert!(refusal("a.fvecs", &i32::MAX.to_le_bytes()).contains("found 4 bytes"));
@@ -191,6 +215,7 @@ fn json_lines_that_cannot_be_read_name_the_line() {
     ] {
         let what = refusal("a.jsonl", format!("[1]\n{line}\n").as_bytes());
         assert!(what.contains("line 2") && what.contains(reason), "{line}: {what}");
+        assert!(!what.contains("line 1"), "{line}: {what}");
     }
     assert!(refusal("a.jsonl", b"[1]\n\xff\n").contains("line 2: expected UTF-8"));
     for (line, reason) in [("[1]", "found [1]"), ("{\"a\":[[1]]}", "\"a\""), ("{", "JSON object")] {
