@@ -142,6 +142,10 @@ impl Maintainer {
             self.build(&view, &plan, demand, &report)?;
             go_on(progress, Stage::Measuring)?;
             self.calibrate(demand)?;
+            if demand == Demand::Upkeep {
+                // Here, since beside a busy writer there always is a further plan.
+                self.make_room()?;
+            }
             built = true;
         }
         Ok(built)

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Maintainer;
-use super::policy::Demand;
+use super::policy::{Demand, FLUSH_ITEMS};
 use crate::error::Result;
 use crate::fs;
 use crate::items::Database;
@@ -22,6 +22,11 @@ const PACK_BYTES_FOREGROUND: usize = 4 << 20;
 
 /// Blocks of which a smaller share lives are rewritten.
 const LIVE_SHARE: f64 = 0.5;
+
+/// Upkeep rewrites them where so many times the items, and so many more, are dead. After it there are fewer than the items
+/// in blocks, and a third of them in segments.
+const MOST_DEAD: u64 = 2;
+const LEAST_DEAD: u64 = 4 * FLUSH_ITEMS as u64;
 
 /// The row file is rewritten when it occupies this many times what its live rows need.
 const WASTE: f64 = 1.3;
@@ -64,7 +69,18 @@ impl Maintainer {
         if occupied > (needed as f64 * WASTE) as u64 + WASTE_BYTES {
             return self.rewrite_row_file();
         }
-        self.rewrite_blocks()
+        self.rewrite_blocks(PACK_BYTES_FOREGROUND)
+    }
+
+    /// Rewrites the blocks that are mostly dead where dead rows are many: what they occupied is used for new rows, so that the
+    /// row file of a store whose items are replaced for ever does not grow for ever. Costs a pass over the blocks for as many
+    /// dead rows as there are items.
+    pub(super) fn make_room(&self) -> Result<()> {
+        let view = self.shared.view()?;
+        if view.dead.len() < MOST_DEAD * view.len + LEAST_DEAD {
+            return Ok(());
+        }
+        self.rewrite_blocks(PACK_BYTES)
     }
 
     /// Copies the live rows into a new file and switches to it. Writers wait; readers do not.
@@ -96,14 +112,15 @@ impl Maintainer {
         fs::sync_dir(self.shared.path())
     }
 
-    fn rewrite_blocks(&self) -> Result<()> {
+    /// `limit`: bytes of rows that one commit reads.
+    fn rewrite_blocks(&self, limit: usize) -> Result<()> {
         let mut from = Some(0);
         while let Some(start) = from.filter(|_| !self.is_stopping()) {
             let mut writer = self.shared.writer();
             from = self.shared.commit(&mut writer, Durability::Immediate, |rows, draft| {
                 // The bit of a row that is in no block any more is needed only while a search may meet the item.
                 let mut cleared = BTreeSet::new();
-                let next = rows.rewrite_blocks(start, PACK_BYTES_FOREGROUND, LIVE_SHARE, &mut |sequence| {
+                let next = rows.rewrite_blocks(start, limit, LIVE_SHARE, &mut |sequence| {
                     if !is_searched(draft, sequence) {
                         cleared.insert(sequence);
                     }

@@ -4,7 +4,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use understory::{Batch, Metric, Store};
+use understory::{Batch, Durability, Metric, Options, Store};
 
 use crate::support::{Dir, generator, manual, noise};
 
@@ -100,6 +100,32 @@ fn a_store_replaced_many_times_stays_bounded() {
     let replaced = allocated(&dir.store());
     assert!(replaced <= once * 3 / 2 + MIB, "expected about {once} bytes as after the first fill, found {replaced}");
     assert_eq!(store.len().unwrap(), 2000);
+}
+
+/// Without a call of `compact`: dead rows stayed in their blocks, and the row file grew with every item replaced.
+#[test]
+fn a_store_whose_items_are_replaced_for_ever_keeps_its_size_in_the_background() {
+    let dir = Dir::in_memory();
+    let options = Options::new().metric(Metric::Euclidean).durability(Durability::Buffered);
+    let store = Store::open_with(dir.store(), options).unwrap();
+    let rounds = 100;
+    for round in 0..rounds {
+        fill(&store, 0..1000, round);
+        let start = std::time::Instant::now();
+        loop {
+            let stats = store.stats().unwrap();
+            assert_eq!(stats.maintenance_error, None);
+            if stats.tombstones < 30_000 {
+                break;
+            }
+            assert!(start.elapsed().as_secs() < 60, "expected the dead rows to go, found {stats:?}");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+    let (occupied, written) = (store.stats().unwrap().rows_bytes, rounds * 1000 * DIMENSION as u64 * 4);
+    assert!(occupied < written * 2 / 3, "expected less than the {written} bytes of rows written, found {occupied}");
+    assert_eq!(store.len().unwrap(), 1000);
+    assert_eq!(store.verify().unwrap().problems.len(), 0);
 }
 
 #[test]
