@@ -353,6 +353,16 @@ impl Store {
     /// A thread searches vectors that are near each other one after the other, so that they share what is in its caches:
     /// the answers are those of [`Store::search`], in the order of the vectors, and cost less the more vectors there are.
     ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = understory::Store::open(dir.path().join("a.understory"))?;
+    /// store.insert("east", &[1.0, 0.0])?;
+    /// store.insert("north", &[0.0, 1.0])?;
+    /// let found = store.search_batch(&[[0.1, 0.9], [0.9, 0.1]], 1)?;
+    /// assert_eq!((&found[0][0].id, &found[1][0].id), (&"north".into(), &"east".into()));
+    /// # Ok::<(), understory::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`Store::search`].
@@ -393,6 +403,17 @@ impl Store {
     }
 
     /// [`Store::compact`], calling back with what is done and how far it is; the callback returns whether to go on.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = understory::Store::open(dir.path().join("a.understory"))?;
+    /// store.insert(1, &[1.0, 0.0])?;
+    /// store.compact_with_progress(&|stage, share| {
+    ///     println!("{stage}: {:.0} %", share * 100.0);
+    ///     true
+    /// })?;
+    /// # Ok::<(), understory::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -160,6 +160,15 @@ impl Query {
     /// are scanned. Queries far from all items may find less:
     /// [`Snapshot::measure_recall_of`](crate::Snapshot::measure_recall_of) measures yours. 1 scans every leaf. What is not
     /// from 0 to 1 is an error when the query runs.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = understory::Store::open(dir.path().join("a.understory"))?;
+    /// store.insert(1, &[1.0, 0.0])?;
+    /// assert_eq!(store.query(&[0.9, 0.1])?.recall(0.99).run()?.len(), 1);
+    /// assert!(store.query(&[0.9, 0.1])?.recall(99.0).run().is_err());
+    /// # Ok::<(), understory::Error>(())
+    /// ```
     pub fn recall(mut self, recall: f32) -> Query {
         self.effort = Effort::Recall(recall);
         self
@@ -169,6 +178,16 @@ impl Query {
     /// next is farther than the k-th neighbour found (the ratio of their squared distances, squared; 1/16 to 16). So
     /// about as many are scanned, fewer where what is left is far, more where it is not. Under dot each counts once. More
     /// is slower and finds more; 16 times the items there are scans every leaf.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = understory::Store::open(dir.path().join("a.understory"))?;
+    /// store.insert(1, &[1.0, 0.0])?;
+    /// let usual = store.stats()?.default_effort as usize;
+    /// let hits = store.query(&[0.9, 0.1])?.effort(4 * usual).run()?;
+    /// # assert_eq!(hits.len(), 1);
+    /// # Ok::<(), understory::Error>(())
+    /// ```
     pub fn effort(mut self, items: usize) -> Query {
         self.effort = Effort::Items(items);
         self
@@ -180,6 +199,15 @@ impl Query {
     }
 
     /// Compares with every vector: a recall of 1, in time that grows with the store.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = understory::Store::open(dir.path().join("a.understory"))?;
+    /// (0..100u64).for_each(|id| store.insert(id, &[id as f32, 50.0]).unwrap());
+    /// let (found, all) = (store.search(&[50.0, 50.0], 5)?, store.query(&[50.0, 50.0])?.k(5).exact().run()?);
+    /// assert_eq!(found[0], all[0]);
+    /// # Ok::<(), understory::Error>(())
+    /// ```
     pub fn exact(mut self) -> Query {
         self.effort = Effort::Exact;
         self
@@ -228,6 +256,15 @@ impl Query {
     }
 
     /// Hits carry their metadata. Costs a read of the row of each hit.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = understory::Store::open(dir.path().join("a.understory"))?;
+    /// store.insert_with(1, &[1.0, 0.0], &serde_json::json!({"title": "On trees"}))?;
+    /// let hits = store.query(&[0.9, 0.1])?.with_metadata().run()?;
+    /// assert_eq!(hits[0].metadata.as_ref().unwrap().get("title"), Some(&"On trees".into()));
+    /// # Ok::<(), understory::Error>(())
+    /// ```
     pub fn with_metadata(mut self) -> Query {
         self.metadata = true;
         self
@@ -249,6 +286,16 @@ impl Query {
     ///
     /// Costs more than [`run`](Query::run) where there is a filter: its matches in the delta are counted, and whether
     /// any item has its fields.
+    ///
+    /// ```
+    /// use understory::field;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = understory::Store::open(dir.path().join("a.understory"))?;
+    /// store.insert_with(1, &[1.0, 0.0], &serde_json::json!({"year": 2026}))?;
+    /// let (hits, report) = store.query(&[0.9, 0.1])?.filter(field("yaer").gt(2000)).run_with_report()?;
+    /// assert_eq!((hits.len(), report.matches, report.unknown_fields), (0, 0, vec!["yaer".to_owned()]));
+    /// # Ok::<(), understory::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
