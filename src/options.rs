@@ -164,7 +164,7 @@ impl Options {
     }
 
     /// Threads of a build and of [`search_batch`](crate::Store::search_batch). Default: 0, all cores; the
-    /// worker then leaves one of them to searches. The built bytes do not depend on it.
+    /// worker then leaves one of them to searches. At most 1,024. The built bytes do not depend on it.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Options {
         self.threads = threads;
@@ -222,7 +222,7 @@ impl Options {
         self
     }
 
-    /// Trees of a segment's forest. Default: 1. Each further tree finds more for the same effort, and costs its own
+    /// Trees of a segment's forest, 1 to 64. Default: 1. Each further tree finds more for the same effort, and costs its own
     /// codes on disk and its own time to build.
     #[must_use]
     pub fn trees(mut self, trees: usize) -> Options {

@@ -136,6 +136,9 @@ pub(crate) fn reopen(path: &Path, options: &Options, before: &View) -> Result<(D
     Ok((database, view))
 }
 
+/// More would take seconds to start, at each build and each batch.
+const MAX_THREADS: usize = 1024;
+
 fn check_options(options: &Options) -> Result<()> {
     match options.dimension {
         Some(dimension) if dimension == 0 || dimension > MAX_DIMENSION => {
@@ -143,6 +146,9 @@ fn check_options(options: &Options) -> Result<()> {
         }
         _ if options.segment.trees == 0 || options.segment.trees > 64 => {
             Err(Error::InvalidArgument(format!("expected 1 to 64 trees, found {}", options.segment.trees)))
+        }
+        _ if options.threads > MAX_THREADS => {
+            Err(Error::InvalidArgument(format!("expected at most {MAX_THREADS} threads, found {}", options.threads)))
         }
         _ => Ok(()),
     }

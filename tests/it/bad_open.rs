@@ -29,6 +29,25 @@ fn a_directory_of_other_files() {
     assert_eq!(names, ["letter.txt"], "nothing was added or removed");
 }
 
+/// So many threads were started, or tried to be, at the first build or batch.
+#[test]
+fn options_out_of_bounds() {
+    let dir = Dir::new();
+    let cases = [
+        (Options::new().threads(1025), "at most 1024 threads, found 1025"),
+        (Options::new().threads(usize::MAX), "at most 1024 threads"),
+        (Options::new().trees(0), "1 to 64 trees, found 0"),
+        (Options::new().trees(65), "1 to 64 trees, found 65"),
+        (Options::new().dimension(0), "found 0"),
+    ];
+    for (options, mention) in cases {
+        let error = refused(Store::open_with(dir.store(), options));
+        assert!(matches!(error, Error::InvalidArgument(_)), "{error:?}");
+        assert_mentions(&error, &["expected", mention]);
+        assert!(!dir.store().exists(), "expected nothing to be made");
+    }
+}
+
 #[test]
 fn an_empty_directory_becomes_a_store() {
     let dir = Dir::new();
