@@ -18,7 +18,8 @@ use crate::fs::Slots;
 
 pub(super) use bound::{BATCH, CodeProbe};
 
-/// Bytes before the codes of a slot: the lowest component, the step, the error and the inverse of the norm.
+/// Bytes before the codes of a slot: the lowest component, the step, the error and the inverse of the norm; under
+/// euclidean, in the place of the last, the length of what the code stands for.
 const HEADER: usize = 16;
 /// What slots begin at a multiple of.
 const ALIGN: usize = 16;
@@ -134,18 +135,22 @@ impl Codes {
     /// Whether the margin of a code's item from a plane is above zero; `None` if it is too close to tell.
     pub(super) fn side(&self, plane: &CodePlane, slot: &[u8]) -> Option<bool> {
         let (header, codes) = slot.split_at(HEADER);
-        let [low, step, error, inverse_norm]: [f32; HEADER / 4] = bytemuck::pod_read_unaligned(header);
+        let [low, step, error, size]: [f32; HEADER / 4] = bytemuck::pod_read_unaligned(header);
         let sum = plane.rounded.sum_of_codes(self.measure.kernels(), &codes[..self.dimension]);
         let margin = plane.rounded.product(low, step, f64::from(sum)) + plane.addend;
-        let (error, inverse_norm) = (f64::from(error), f64::from(inverse_norm));
-        // All over the item's norm; the errors of angular codes are so already. What rounding the plane is off by grows
-        // with the length of what the code stands for, which is an error at most longer than the item.
-        let (error, slack) = match self.metric {
-            Metric::Angular => (error, 0.0),
-            _ => (error * inverse_norm, plane.slack * inverse_norm),
+        let error = f64::from(error);
+        // All over the item's norm, where that is at hand; the errors of angular codes are so already. What rounding the
+        // plane is off by grows with the length of what the code stands for, an error at most longer than the item.
+        let (over, error, slack, length) = match self.metric {
+            Metric::Euclidean => (1.0, error, plane.slack, f64::from(size) * (1.0 + EPSILON)),
+            Metric::Angular => (f64::from(size), error, 0.0, LONGER + error),
+            _ => {
+                let over = f64::from(size);
+                (over, error * over, plane.slack * over, LONGER + error * over)
+            }
         };
-        let off = plane.reach * error + slack + plane.rounded.error * (LONGER + error);
-        (margin.abs() * inverse_norm > off * (1.0 + EPSILON)).then_some(margin > 0.0)
+        let off = plane.reach * error + slack + plane.rounded.error * length;
+        (margin.abs() * over > off * (1.0 + EPSILON)).then_some(margin > 0.0)
     }
 
     /// Whether searches read and make codes: all were made at once, or there were as many candidates as items.
@@ -224,7 +229,8 @@ impl Codes {
         let error = error * (1.0 + 3.0 * self.rounding);
         let error = if self.metric == Metric::Angular { error * inverse_norm + 16.0 * EPSILON } else { error };
         let error = (error * (1.0 + EPSILON)) as f32;
-        header.copy_from_slice(bytemuck::bytes_of(&[low, step, error, inverse_norm as f32]));
+        let size = if self.metric == Metric::Euclidean { coded.squared_norm().sqrt() } else { inverse_norm };
+        header.copy_from_slice(bytemuck::bytes_of(&[low, step, error, size as f32]));
         error.is_finite().then_some(())
     }
 }

@@ -1,13 +1,17 @@
 //! A vector rounded to whole steps, so that its products with codes are sums of integers: several times as fast.
 
-use crate::distance::Kernels;
+use crate::distance::{Halved, Kernels};
 
 /// The vector is `step * components`, but for an error.
 pub(super) struct Rounded {
-    components: Vec<i16>,
+    words: Vec<i16>,
+    /// The high halves of all words, then the low ones.
+    halves: Vec<i8>,
     step: f64,
     /// Of the rounded components, in steps.
     sum: f64,
+    /// The squared length of `step * components`.
+    pub(super) squared: f64,
     /// How far from the vector it is at most.
     pub(super) error: f64,
 }
@@ -27,16 +31,28 @@ impl Rounded {
         let step = (f64::from(largest) / 32_000.0).max(magnitude / room) as f32;
         let steps = 1.0 / step;
         let components = vector.iter().map(|component| (component * steps + ROUND).to_bits() as i16);
-        let components: Vec<i16> = components.collect();
-        let sum: i64 = components.iter().map(|&component| i64::from(component)).sum();
+        let words: Vec<i16> = components.collect();
+        let high = words.iter().map(|&word| Halved::halves(word)[0]);
+        let halves: Vec<i8> = high.chain(words.iter().map(|&word| Halved::halves(word)[1])).collect();
+        let sum: i64 = words.iter().map(|&word| i64::from(word)).sum();
+        let squared: i64 = words.iter().map(|&word| i64::from(i32::from(word) * i32::from(word))).sum();
+        let squared = squared as f64 * f64::from(step) * f64::from(step);
         // Half a step a component, and the roundings of the step, its inverse and the product.
         let error = 0.51 * f64::from(step) * (vector.len() as f64).sqrt();
-        Rounded { components, step: f64::from(step), sum: sum as f64, error }
+        Rounded { words, halves, step: f64::from(step), sum: sum as f64, squared, error }
     }
 
-    /// The sum of the products of the steps with codes, exactly.
+    /// The sums of the products of the words with the codes of each of several vectors, exactly.
+    pub(super) fn sums_of_codes(&self, kernels: &Kernels, rows: &[&[u8]], sums: &mut [i32]) {
+        let (high, low) = self.halves.split_at(self.words.len());
+        kernels.dots_codes(&Halved { words: &self.words, high, low }, rows, sums);
+    }
+
+    /// The same for one vector.
     pub(super) fn sum_of_codes(&self, kernels: &Kernels, codes: &[u8]) -> i32 {
-        kernels.dot_codes(&self.components, codes)
+        let mut sums = [0];
+        self.sums_of_codes(kernels, &[codes], &mut sums);
+        sums[0]
     }
 
     /// The product with the vector that codes stand for, of the least component, the step and the sum of the codes, to

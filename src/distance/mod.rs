@@ -4,7 +4,7 @@
 //! by name (`scalar`, `portable`, `ssse3`, `avx2`, `avx512`, `avx512vnni`) for tests and benchmarks; a set that the
 //! processor lacks is never used, whatever the variable says.
 //!
-//! What sets agree on: [`Kernels::dot_i8`], [`Kernels::dots_i8`], [`Kernels::dot_codes`], [`Kernels::hamming`], [`Kernels::scan_bytes`], the
+//! What sets agree on: [`Kernels::dot_i8`], [`Kernels::dots_i8`], [`Kernels::dots_codes`], [`Kernels::hamming`], [`Kernels::scan_bytes`], the
 //! integer sums of [`Kernels::scan`] and everything in `lanewise` (the Hadamard transform, the table of a query,
 //! rounding to bytes and quantising) are equal bit for bit. Sums of floats differ by rounding, because they are added in another
 //! order: by at most the length times half an epsilon, relative to the sum of magnitudes.
@@ -24,7 +24,7 @@ mod tests;
 
 use byte_scan::BYTES;
 pub(crate) use byte_scan::set_bytes;
-pub(crate) use coded::Coded;
+pub(crate) use coded::{Coded, Halved};
 #[cfg(test)]
 pub(crate) use dispatch::available;
 pub(crate) use dispatch::kernels;
@@ -46,7 +46,7 @@ pub(crate) struct Kernels {
     hamming: fn(&[u8], &[u8]) -> u32,
     dot_i8: fn(&[i8], &[i8]) -> i32,
     dots_i8: fn(&[i8], &[i8], &mut [i32]),
-    dot_codes: fn(&[i16], &[u8]) -> i32,
+    dots_codes: fn(&Halved<'_>, &[&[u8]], &mut [i32]),
     squared_euclidean_coded: fn(&[f32], &Coded<'_>) -> f32,
     manhattan_coded: fn(&[f32], &Coded<'_>) -> f32,
     scan: fn(&Block<'_>, &ScanTable, Bound, &mut [f32; LANES]) -> u32,
@@ -112,11 +112,14 @@ impl Kernels {
         (self.dots_i8)(vector, rows, products);
     }
 
-    /// The sum of the products of a vector's components and another's codes: exact if the magnitudes of the components
-    /// sum up to less than 2^31 / 255, otherwise modulo 2^32.
-    pub(crate) fn dot_codes(&self, vector: &[i16], codes: &[u8]) -> i32 {
-        assert_eq!(vector.len(), codes.len(), "vectors of one length");
-        (self.dot_codes)(vector, codes)
+    /// The sums of the products of a vector's words with the codes of each of several: exact if the magnitudes of the
+    /// words sum up to less than 2^31 / 255, otherwise modulo 2^32.
+    pub(crate) fn dots_codes(&self, vector: &Halved<'_>, rows: &[&[u8]], sums: &mut [i32]) {
+        let length = vector.words.len();
+        assert!(vector.high.len() == length && vector.low.len() == length, "two halves of each word");
+        assert!(rows.iter().all(|row| row.len() == length), "vectors of one length");
+        assert_eq!(rows.len(), sums.len(), "a sum for each");
+        (self.dots_codes)(vector, rows, sums);
     }
 
     /// The squared euclidean distance of a vector from one that is kept as codes. Like the sum below it is off by at

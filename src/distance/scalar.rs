@@ -1,7 +1,7 @@
 //! The reference: what every other kernel must compute.
 
 use super::scan::{Block, CHUNK_BYTES, LANES, ScanTable};
-use super::{Bound, Coded, Kernels, byte_scan, lanewise};
+use super::{Bound, Coded, Halved, Kernels, byte_scan, lanewise};
 
 pub(super) static KERNELS: Kernels = Kernels {
     name: "scalar",
@@ -11,7 +11,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     hamming,
     dot_i8,
     dots_i8,
-    dot_codes,
+    dots_codes,
     squared_euclidean_coded,
     manhattan_coded,
     scan,
@@ -51,6 +51,12 @@ fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
 fn dots_i8(vector: &[i8], rows: &[i8], products: &mut [i32]) {
     for (row, product) in rows.chunks_exact(vector.len()).zip(products) {
         *product = dot_i8(vector, row);
+    }
+}
+
+fn dots_codes(vector: &Halved<'_>, rows: &[&[u8]], sums: &mut [i32]) {
+    for (codes, sum) in rows.iter().zip(sums) {
+        *sum = dot_codes(vector.words, codes);
     }
 }
 

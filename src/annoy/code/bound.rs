@@ -8,12 +8,15 @@ use super::{Codes, EPSILON, HEADER, LONGER, SANE};
 use crate::distance::Coded;
 
 /// Codes that are bounded at once.
-pub(in super::super) const BATCH: usize = 8;
+pub(in super::super) const BATCH: usize = 16;
+
+/// Codes whose products are summed at once.
+const GROUP: usize = 4;
 
 /// What a vector is bounded from.
 pub(in super::super) struct CodeProbe<'a> {
     components: &'a [f32],
-    /// Where bounds are of products.
+    /// Where bounds are made of products: under all metrics but manhattan.
     rounded: Option<Rounded>,
     /// The sum of the components' magnitudes.
     magnitude: f64,
@@ -26,7 +29,8 @@ struct Headers {
     low: [f32; BATCH],
     step: [f32; BATCH],
     error: [f32; BATCH],
-    inverse_norm: [f32; BATCH],
+    /// The inverse of the norm, or the length.
+    size: [f32; BATCH],
 }
 
 /// A number for each code of a batch.
@@ -44,7 +48,7 @@ impl Codes {
         let norm = f64::from(squared).sqrt();
         SANE.contains(&squared).then(|| CodeProbe {
             components,
-            rounded: matches!(self.metric, Metric::Angular | Metric::Dot).then(|| Rounded::new(components)),
+            rounded: (self.metric != Metric::Manhattan).then(|| Rounded::new(components)),
             magnitude: match self.metric {
                 Metric::Manhattan => wide_sum(components, |component| f64::from(component.abs())),
                 _ => 0.0,
@@ -60,27 +64,38 @@ impl Codes {
         probe: &CodeProbe<'_>,
         slots: impl Iterator<Item = &'s [u8]>,
     ) -> [f32; BATCH] {
-        let mut headers =
-            Headers { low: [0.0; BATCH], step: [0.0; BATCH], error: [0.0; BATCH], inverse_norm: [1.0; BATCH] };
-        let mut sums = [0.0; BATCH];
-        let kernels = self.measure.kernels();
+        let mut headers = Headers { low: [0.0; BATCH], step: [0.0; BATCH], error: [0.0; BATCH], size: [1.0; BATCH] };
+        let (kernels, mut rows) = (self.measure.kernels(), [&[][..]; BATCH]);
+        let (mut products, mut sums) = ([0; BATCH], [0.0; BATCH]);
+        let (mut done, mut count) = (0, 0);
         for (at, slot) in slots.take(BATCH).enumerate() {
             let (header, codes) = slot.split_at(HEADER);
-            let [low, step, error, inverse_norm]: [f32; HEADER / 4] = bytemuck::pod_read_unaligned(header);
+            let [low, step, error, size]: [f32; HEADER / 4] = bytemuck::pod_read_unaligned(header);
             (headers.low[at], headers.step[at]) = (low, step);
-            (headers.error[at], headers.inverse_norm[at]) = (error, inverse_norm);
-            let coded = Coded { low, step, codes: &codes[..self.dimension] };
-            sums[at] = match (&probe.rounded, self.metric) {
-                (Some(rounded), _) => f64::from(rounded.sum_of_codes(kernels, coded.codes)),
-                (None, Metric::Manhattan) => f64::from(kernels.manhattan_coded(probe.components, &coded)),
-                _ => f64::from(kernels.squared_euclidean_coded(probe.components, &coded)),
-            };
+            (headers.error[at], headers.size[at]) = (error, size);
+            rows[at] = &codes[..self.dimension];
+            match &probe.rounded {
+                None => {
+                    let coded = Coded { low, step, codes: rows[at] };
+                    sums[at] = f64::from(kernels.manhattan_coded(probe.components, &coded));
+                }
+                Some(rounded) if at + 1 == done + GROUP => {
+                    rounded.sums_of_codes(kernels, &rows[done..at + 1], &mut products[done..at + 1]);
+                    done = at + 1;
+                }
+                Some(_) => {}
+            }
+            count = at + 1;
+        }
+        if let Some(rounded) = &probe.rounded {
+            rounded.sums_of_codes(kernels, &rows[done..count], &mut products[done..count]);
+            sums = products.map(f64::from);
         }
         let bounds = match (&probe.rounded, self.metric) {
             (Some(rounded), Metric::Angular) => angular(probe, rounded, &sums, &headers),
+            (Some(rounded), Metric::Euclidean) => self.euclidean(probe, rounded, &sums, &headers),
             (Some(rounded), _) => product(probe, rounded, &sums, &headers),
-            (None, Metric::Manhattan) => self.manhattan(probe, &sums, &headers),
-            _ => self.euclidean(probe, &sums, &headers),
+            (None, _) => self.manhattan(probe, &sums, &headers),
         };
         std::array::from_fn(|at| (bounds[at] - bounds[at].abs() * EPSILON) as f32)
     }
@@ -90,10 +105,17 @@ impl Codes {
         lanes(|at| (sums[at] * below - f64::from(headers.error[at]) - rounding).max(0.0) * below)
     }
 
-    fn euclidean(&self, probe: &CodeProbe<'_>, sums: &Lanes, headers: &Headers) -> Lanes {
-        let (below, rounding) = (1.0 - self.rounding, 4.0 * EPSILON * probe.norm);
+    /// From the squared distance of what the codes stand for from the rounded probe, which is made of float64 products
+    /// of whole numbers but for the rounding of the length.
+    fn euclidean(&self, probe: &CodeProbe<'_>, rounded: &Rounded, sums: &Lanes, headers: &Headers) -> Lanes {
+        let (below, off) = (1.0 - self.rounding, rounded.error + 4.0 * EPSILON * probe.norm);
         lanes(|at| {
-            let distance = (sums[at].sqrt() * below - f64::from(headers.error[at]) - rounding).max(0.0);
+            let [error, length] = [headers.error[at], headers.size[at]].map(f64::from);
+            let product = rounded.product(headers.low[at], headers.step[at], sums[at]);
+            let squares = rounded.squared + length * length;
+            let slack = 2.0 * EPSILON * length * length + 64.0 * EPSILON * EPSILON * squares;
+            let squared = (squares - 2.0 * product - slack).max(0.0);
+            let distance = (squared.sqrt() * below - error - off).max(0.0);
             distance * distance * below
         })
     }
@@ -103,7 +125,7 @@ fn angular(probe: &CodeProbe<'_>, rounded: &Rounded, sums: &Lanes, headers: &Hea
     // What rounding the probe makes of the product with a vector as long as the code's, at most.
     let off = rounded.error * probe.inverse_norm;
     lanes(|at| {
-        let [error, inverse_norm] = [headers.error[at], headers.inverse_norm[at]].map(f64::from);
+        let [error, inverse_norm] = [headers.error[at], headers.size[at]].map(f64::from);
         let product = rounded.product(headers.low[at], headers.step[at], sums[at]);
         2.0 - 2.0 * (product * probe.inverse_norm * inverse_norm + off * (LONGER + error) + error)
     })
@@ -111,7 +133,7 @@ fn angular(probe: &CodeProbe<'_>, rounded: &Rounded, sums: &Lanes, headers: &Hea
 
 fn product(probe: &CodeProbe<'_>, rounded: &Rounded, sums: &Lanes, headers: &Headers) -> Lanes {
     lanes(|at| {
-        let [error, inverse_norm] = [headers.error[at], headers.inverse_norm[at]].map(f64::from);
+        let [error, inverse_norm] = [headers.error[at], headers.size[at]].map(f64::from);
         let product = rounded.product(headers.low[at], headers.step[at], sums[at]);
         -product - rounded.error * (LONGER / inverse_norm + error) - probe.norm * error
     })

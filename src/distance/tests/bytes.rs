@@ -1,5 +1,6 @@
 //! Vectors rounded to bytes and their products: all sets give the same integers.
 
+use super::super::Halved;
 use super::*;
 
 #[test]
@@ -41,6 +42,13 @@ fn products_with_rows_are_those_with_each() {
     }
 }
 
+/// Words, and their halves.
+fn split(words: impl Iterator<Item = i16>) -> (Vec<i16>, Vec<i8>, Vec<i8>) {
+    let words: Vec<i16> = words.collect();
+    let (high, low) = words.iter().map(|&word| Halved::halves(word).into()).unzip();
+    (words, high, low)
+}
+
 #[test]
 fn products_with_codes_are_exact_and_those_that_overflow_are_alike_on_every_set() {
     let mut numbers = Numbers::new(22);
@@ -49,17 +57,28 @@ fn products_with_codes_are_exact_and_those_that_overflow_are_alike_on_every_set(
             for start in 0..3 {
                 let mut word =
                     || i16::from_le_bytes([numbers.signed_bytes(1)[0] as u8, numbers.signed_bytes(1)[0] as u8]);
-                let vector: Vec<i16> = (0..length + start).map(|_| word()).collect();
-                let codes: Vec<u8> = numbers.signed_bytes(length).into_iter().map(i8::cast_unsigned).collect();
-                let vector = &vector[start..];
-                let exact: i64 = vector.iter().zip(&codes).map(|(&a, &b)| i64::from(a) * i64::from(b)).sum();
-                assert_eq!(set.dot_codes(vector, &codes), exact as i32, "{} {length}", set.name);
+                let words = (0..length + start).map(|_| word().clamp(-Halved::MOST, Halved::MOST));
+                let (words, high, low) = split(words);
+                let vector = Halved { words: &words[start..], high: &high[start..], low: &low[start..] };
+                let mut row =
+                    || -> Vec<u8> { numbers.signed_bytes(length).into_iter().map(i8::cast_unsigned).collect() };
+                let rows: Vec<Vec<u8>> = (0..start * 3 + 1).map(|_| row()).collect();
+                let rows: Vec<&[u8]> = rows.iter().map(Vec::as_slice).collect();
+                let product = |row: &&[u8]| -> i64 {
+                    vector.words.iter().zip(*row).map(|(&a, &b)| i64::from(a) * i64::from(b)).sum()
+                };
+                let exact: Vec<i32> = rows.iter().map(|row| product(row) as i32).collect();
+                let mut sums = vec![i32::MAX; rows.len()];
+                set.dots_codes(&vector, &rows, &mut sums);
+                assert_eq!(sums, exact, "{} {length}", set.name);
             }
         }
-        for component in [i16::MIN, i16::MAX] {
+        for component in [-Halved::MOST, Halved::MOST] {
             let exact = 65_536 * i64::from(component) * 255;
-            let product = set.dot_codes(&vec![component; 65_536], &vec![255; 65_536]);
-            assert_eq!(product, exact as i32, "{} {component}", set.name);
+            let (words, high, low) = split(std::iter::repeat_n(component, 65_536));
+            let mut sums = [0];
+            set.dots_codes(&Halved { words: &words, high: &high, low: &low }, &[&[255; 65_536]], &mut sums);
+            assert_eq!(sums, [exact as i32], "{} {component}", set.name);
         }
     }
 }

@@ -6,7 +6,7 @@ pub(super) mod vectors {
     use std::arch::x86_64::*;
 
     use crate::distance::byte_scan;
-    use crate::distance::coded::Coded;
+    use crate::distance::coded::{Coded, Halved};
     use crate::distance::lanewise::{self, LEVELS, Quantised};
     use crate::distance::scan::{Block, CHUNK_BYTES, LANES, ScanTable, WIDEN_CHUNKS};
     use crate::distance::{Bound, portable};
@@ -148,7 +148,15 @@ pub(super) mod vectors {
     }
 
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn dot_codes(vector: &[i16], codes: &[u8]) -> i32 {
+    pub(super) fn dots_codes(vector: &Halved<'_>, rows: &[&[u8]], sums: &mut [i32]) {
+        for (codes, sum) in rows.iter().zip(sums) {
+            *sum = dot_codes(vector.words, codes);
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn dot_codes(vector: &[i16], codes: &[u8]) -> i32 {
         let ((a, a_tail), (b, b_tail)) = (vector.as_chunks::<16>(), codes.as_chunks::<16>());
         let mut sum = _mm256_setzero_si256();
         for (a, b) in a.iter().zip(b) {

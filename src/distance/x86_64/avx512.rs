@@ -7,7 +7,7 @@ pub(super) mod vectors {
 
     use crate::distance::Bound;
     use crate::distance::byte_scan;
-    use crate::distance::coded::Coded;
+    use crate::distance::coded::{Coded, Halved};
     use crate::distance::lanewise::{self, LEVELS, Quantised};
     use crate::distance::scan::{Block, CHUNK_BYTES, LANES, ScanTable, WIDEN_CHUNKS};
 
@@ -119,7 +119,15 @@ pub(super) mod vectors {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    pub(crate) fn dot_codes(vector: &[i16], codes: &[u8]) -> i32 {
+    pub(crate) fn dots_codes(vector: &Halved<'_>, rows: &[&[u8]], sums: &mut [i32]) {
+        for (codes, sum) in rows.iter().zip(sums) {
+            *sum = dot_codes(vector.words, codes);
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    #[inline]
+    fn dot_codes(vector: &[i16], codes: &[u8]) -> i32 {
         let ((a, a_tail), (b, b_tail)) = (vector.as_chunks::<32>(), codes.as_chunks::<32>());
         let ((a_pairs, a_rest), (b_pairs, b_rest)) = (a.as_chunks::<2>(), b.as_chunks::<2>());
         let product = |a: &[i16; 32], b| _mm512_madd_epi16(load_bytes(bytemuck::cast_ref(a)), widen_codes(b));

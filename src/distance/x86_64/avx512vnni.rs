@@ -5,10 +5,12 @@ super::kernel_set!("avx512vnni");
 mod vectors {
     use std::arch::x86_64::*;
 
+    use crate::distance::Halved;
+
     pub(super) use super::super::avx512::vectors::{
-        add_assign, approach, dot, dot_codes, fill, fill_levels, hadamard, hamming, manhattan, manhattan_coded,
-        multiply, quantise, round_to_bytes, scan, scan_bytes, squared_euclidean, squared_euclidean_coded,
-        widen_bytes, widen_halves,
+        add_assign, approach, dot, fill, fill_levels, hadamard, hamming, manhattan, manhattan_coded, multiply,
+        quantise, round_to_bytes, scan, scan_bytes, squared_euclidean, squared_euclidean_coded, widen_bytes,
+        widen_halves,
     };
 
     /// Bytes in a register.
@@ -60,6 +62,46 @@ mod vectors {
         for (row, product) in rows_rest.chunks_exact(vector.len()).zip(rest) {
             *product = dot_i8(vector, row);
         }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    pub(super) fn dots_codes(vector: &Halved<'_>, rows: &[&[u8]], sums: &mut [i32]) {
+        let ((fours, rest), (four_sums, rest_sums)) = (rows.as_chunks::<ROWS>(), sums.as_chunks_mut::<ROWS>());
+        for (rows, sums) in fours.iter().zip(four_sums) {
+            *sums = bytemuck::cast(add_lanes(products(vector, *rows)));
+        }
+        for (&row, sum) in rest.iter().zip(rest_sums) {
+            let [product] = products(vector, [row]);
+            *sum = _mm512_reduce_add_epi32(product);
+        }
+    }
+
+    /// The products with each row, in lanes. Codes are unsigned bytes as they are; each half of a word is multiplied by
+    /// itself.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    #[inline]
+    fn products<const COUNT: usize>(vector: &Halved<'_>, rows: [&[u8]; COUNT]) -> [__m512i; COUNT] {
+        let ((high, high_tail), (low, low_tail)) =
+            (vector.high.as_chunks::<WIDTH>(), vector.low.as_chunks::<WIDTH>());
+        let rows = rows.map(|row| bytemuck::cast_slice::<u8, i8>(row).as_chunks::<WIDTH>());
+        let mut products = [[_mm512_setzero_si512(); 2]; COUNT];
+        for (chunk, (high, low)) in high.iter().zip(low).enumerate() {
+            let (high, low) = (load(high), load(low));
+            for ([above, below], (row, _)) in products.iter_mut().zip(&rows) {
+                let codes = load(&row[chunk]);
+                *above = _mm512_dpbusd_epi32(*above, codes, high);
+                *below = _mm512_dpbusd_epi32(*below, codes, low);
+            }
+        }
+        if !high_tail.is_empty() {
+            let (high, low) = (load_tail(high_tail), load_tail(low_tail));
+            for ([above, below], (_, tail)) in products.iter_mut().zip(&rows) {
+                let codes = load_tail(tail);
+                *above = _mm512_dpbusd_epi32(*above, codes, high);
+                *below = _mm512_dpbusd_epi32(*below, codes, low);
+            }
+        }
+        products.map(|[above, below]| _mm512_add_epi32(_mm512_slli_epi32::<8>(above), below))
     }
 
     /// Signed bytes, each raised by 128: the instruction multiplies unsigned bytes with signed ones.

@@ -67,7 +67,7 @@ macro_rules! kernel_set {
         pub(super) static KERNELS: $crate::distance::Kernels = {
             use $crate::distance::lanewise::{LEVELS, Quantised};
             use $crate::distance::scan::{Block, LANES, ScanTable};
-            use $crate::distance::{Bound, Coded, Kernels};
+            use $crate::distance::{Bound, Coded, Kernels, Halved};
             $crate::distance::x86_64::kernel_set! { @enter
                 fn dot(a: &[f32], b: &[f32]) -> f32;
                 fn squared_euclidean(a: &[f32], b: &[f32]) -> f32;
@@ -75,7 +75,7 @@ macro_rules! kernel_set {
                 fn hamming(a: &[u8], b: &[u8]) -> u32;
                 fn dot_i8(a: &[i8], b: &[i8]) -> i32;
                 fn dots_i8(vector: &[i8], rows: &[i8], products: &mut [i32]) -> ();
-                fn dot_codes(vector: &[i16], codes: &[u8]) -> i32;
+                fn dots_codes(vector: &Halved<'_>, rows: &[&[u8]], sums: &mut [i32]) -> ();
                 fn squared_euclidean_coded(vector: &[f32], coded: &Coded<'_>) -> f32;
                 fn manhattan_coded(vector: &[f32], coded: &Coded<'_>) -> f32;
                 fn scan(block: &Block<'_>, table: &ScanTable, bound: Bound, lower: &mut [f32; LANES]) -> u32;
@@ -99,7 +99,7 @@ macro_rules! kernel_set {
                 hamming,
                 dot_i8,
                 dots_i8,
-                dot_codes,
+                dots_codes,
                 squared_euclidean_coded,
                 manhattan_coded,
                 scan,
