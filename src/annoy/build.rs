@@ -156,7 +156,6 @@ fn grow(
             None => present.iter().for_each(make),
             Some(pool) => pool.install(|| present.par_iter().for_each(make)),
         }
-        codes.wake();
     }
     let one = |number: usize| TreeBuilder::new(items, codes, plan.seed, number as u64).build(present.clone());
     let (mut grown, mut nodes) = (0, 0);

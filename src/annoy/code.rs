@@ -7,7 +7,7 @@
 
 mod bound;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use super::Metric;
 use super::layout::{Layout, Node, Nodes};
@@ -25,11 +25,17 @@ const HEADER: usize = 16;
 const ALIGN: usize = 16;
 /// Cache lines are what the memory reads.
 const LINE: usize = 64;
-/// Of so many candidates a search makes the code of one, if it is without. A code costs about two looks at a vector, and
-/// a search that makes some is to take little longer.
-const SHARE: usize = 12;
-/// After so many candidates another item may have a code.
-const CLEARED: usize = 8;
+/// Of so many candidates a search makes the code of one at most: of what another measured before. A code costs about as
+/// much as a look at a vector, and a search that makes some is to take little longer.
+const SHARE: usize = 10;
+/// Searches read the codes that searches made once one in so many of what one of them measured has a code: before,
+/// asking which have one costs more than it spares.
+const SPARED: usize = 4;
+/// What stands for the slot of an item that has none: no search measured it; or one did; or its code is being made, or
+/// cannot be.
+const UNMET: u32 = u32::MAX;
+const MET: u32 = u32::MAX - 1;
+const TAKEN: u32 = u32::MAX - 2;
 /// Vectors of all items that are no more bytes than this stay in a cache as they are.
 const SMALL: usize = 1 << 21;
 /// Beyond as many components sums of float32 are too rough to bound anything.
@@ -45,14 +51,24 @@ const EPSILON: f64 = f32::EPSILON as f64;
 /// They may be read and made by any number of threads at once.
 pub(super) struct Codes {
     slots: Slots,
-    /// Candidates that searches have looked at, while not all codes were made at once.
-    looks: AtomicUsize,
+    /// What searches make codes of.
+    met: Option<Met>,
     item_count: usize,
     measure: Measure,
     metric: Metric,
     dimension: usize,
     /// What bounds the rounding of a sum of as many terms, relative to the sum of their magnitudes, several times over.
     rounding: f64,
+}
+
+/// What searches met of the items.
+struct Met {
+    /// The slot of each item. Slots are taken one after the other, so that no memory is touched before there are codes
+    /// for it, and what is met together lies together.
+    places: Box<[AtomicU32]>,
+    taken: AtomicUsize,
+    /// Whether there are codes of enough that searches meet.
+    awake: AtomicBool,
 }
 
 /// A plane that codes are asked for their side of.
@@ -84,7 +100,7 @@ impl Codes {
         let rounding = (dimension + 16) as f64 * EPSILON;
         Some(Codes {
             slots,
-            looks: AtomicUsize::new(0),
+            met: None,
             item_count,
             measure: Measure::new(layout),
             metric: layout.metric,
@@ -93,9 +109,18 @@ impl Codes {
         })
     }
 
+    /// The same, for searches to make of what they meet.
+    pub(super) fn of_what_is_met(self) -> Codes {
+        let places = (0..self.item_count).map(|_| AtomicU32::new(UNMET)).collect();
+        Codes { met: Some(Met { places, taken: AtomicUsize::new(0), awake: AtomicBool::new(false) }), ..self }
+    }
+
     /// The code of an item, if it was made.
     pub(super) fn get(&self, item: u32) -> Option<&[u8]> {
-        self.slots.get(item as usize)
+        match &self.met {
+            None => self.slots.get(item as usize),
+            Some(met) => self.slots.get(met.places.get(item as usize)?.load(Ordering::Acquire) as usize),
+        }
     }
 
     /// Asks for the bytes of an item's code, if it was made.
@@ -153,37 +178,31 @@ impl Codes {
         (margin.abs() * over > off * (1.0 + EPSILON)).then_some(margin > 0.0)
     }
 
-    /// Whether searches read and make codes: all were made at once, or there were as many candidates as items.
+    /// Whether searches read codes: those that were made at once, or those of searches, once they are enough.
     pub(super) fn awake(&self) -> bool {
-        self.looks.load(Ordering::Relaxed) >= self.item_count
+        self.met.as_ref().is_none_or(|met| met.awake.load(Ordering::Relaxed))
     }
 
-    /// Notes that a search looked at so many candidates. Where threads meet, some may be lost.
-    pub(super) fn spend(&self, looks: usize) {
-        let before = self.looks.load(Ordering::Relaxed);
-        self.looks.store(before.saturating_add(looks), Ordering::Relaxed);
-    }
-
-    /// Makes searches use codes from now on.
-    pub(super) fn wake(&self) {
-        self.looks.fetch_max(self.item_count, Ordering::Relaxed);
-    }
-
-    /// Makes the codes of some of the items that a search had to measure, while their vectors are in the cache: of one
-    /// in [`SHARE`] candidates. What is met often soon has one. Only the first items may have one, one for [`CLEARED`]
-    /// candidates since the codes awoke: the system clears memory before it gives it, in pieces of 2 MiB.
+    /// Makes the codes of some of the items that a search of so many candidates had to measure, while their vectors are in
+    /// the cache: of those that a search measured before, one in [`SHARE`] candidates at most. Where threads meet, an
+    /// item may have to be met once more.
     pub(super) fn make_some(&self, nodes: Nodes<'_>, measured: &[u32], candidates: usize) {
-        if measured.is_empty() {
-            return;
-        }
-        self.spend(candidates);
-        let spent = self.looks.load(Ordering::Relaxed);
-        let first = spent.saturating_sub(self.item_count) / CLEARED;
-        let step = (measured.len() / candidates.div_ceil(SHARE).max(1)).max(1);
-        for &item in measured.iter().skip(spent % step).step_by(step) {
-            if (item as usize) < first && nodes.at(item as usize).descendants() == 1 {
-                self.add(item, nodes.at(item as usize));
+        let Some(met) = &self.met else { return };
+        let (mut room, mut coded) = (candidates.div_ceil(SHARE), 0);
+        for &item in measured {
+            let place = &met.places[item as usize];
+            match place.load(Ordering::Relaxed) {
+                UNMET => place.store(MET, Ordering::Relaxed),
+                MET if room > 0 && nodes.at(item as usize).descendants() == 1 => {
+                    room -= 1;
+                    self.add(item, nodes.at(item as usize));
+                }
+                MET | TAKEN => {}
+                _ => coded += 1,
             }
+        }
+        if coded > 0 && coded >= measured.len() / SPARED {
+            met.awake.store(true, Ordering::Relaxed);
         }
     }
 
@@ -194,11 +213,24 @@ impl Codes {
                 self.add(item as u32, node);
             }
         }
+        if let Some(met) = &self.met {
+            met.awake.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Makes the code of an item, unless it was made.
     pub(super) fn add(&self, item: u32, node: Node<'_>) {
-        self.slots.write(item as usize, |slot| self.encode(node, slot).is_some());
+        let encode = |slot: &mut [u8]| self.encode(node, slot).is_some();
+        let Some(met) = &self.met else { return self.slots.write(item as usize, encode) };
+        let place = &met.places[item as usize];
+        let known = place.load(Ordering::Relaxed);
+        if known <= TAKEN || place.compare_exchange(known, TAKEN, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return;
+        }
+        // Each item takes one slot at most, so there are enough.
+        let slot = met.taken.fetch_add(1, Ordering::Relaxed);
+        self.slots.write(slot, encode);
+        place.store(slot as u32, Ordering::Release);
     }
 
     /// Writes the code of an item. `None` if its vector cannot be bounded.

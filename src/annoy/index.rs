@@ -266,15 +266,20 @@ impl AnnoyIndex {
 
     /// Makes the codes of all items, if they are of use.
     fn make_codes(&self) -> Result<()> {
-        if let (Some(codes), Some(nodes)) = (self.codes(), self.nodes()?) {
+        if !self.coded {
+            return Ok(());
+        }
+        let codes = self.codes.get_or_init(|| Codes::new(&self.layout, self.item_count));
+        if let (Some(codes), Some(nodes)) = (codes, self.nodes()?) {
             codes.make_all(nodes);
-            codes.wake();
         }
         Ok(())
     }
 
     fn codes(&self) -> Option<&Codes> {
-        let codes = || self.codes.get_or_init(|| Codes::new(&self.layout, self.item_count)).as_ref();
+        let codes = || {
+            self.codes.get_or_init(|| Codes::new(&self.layout, self.item_count).map(Codes::of_what_is_met)).as_ref()
+        };
         if self.coded { codes() } else { None }
     }
 
@@ -363,10 +368,10 @@ impl AnnoyIndex {
 
     /// Whether a code of each item is kept, a byte a component: true unless this says otherwise. Searches read it in place
     /// of the vector, a quarter of the bytes, and measure exactly what it cannot exclude: answers and distances are the
-    /// same, two to three times as fast. Codes are made by a build, by a load that is asked to `prefault`, or by searches, a
-    /// few of what each meets, once these have looked at as many items as there are. They are this process's own memory, at most a
-    /// quarter of the vectors and 48 bytes an item; a build needs that much in any case, and frees it if codes are not
-    /// kept. There are none under hamming, below about 32 components, or of vectors that take less than 2 MiB together.
+    /// same, two to three times as fast. Codes are made by a build, by a load that is asked to `prefault`, or by searches, of
+    /// some of what each meets that another met before. They are this process's own memory, at most a quarter of the
+    /// vectors and 48 bytes an item; a build needs that much in any case, and frees it if codes are not kept. There are
+    /// none under hamming, below about 32 components, or of vectors that take less than 2 MiB together.
     pub fn candidate_codes(&mut self, keep: bool) {
         self.coded = keep;
         if !keep {

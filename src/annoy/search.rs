@@ -64,7 +64,7 @@ pub(super) fn nearest(
         Some((codes, probe)) => ranking.bounded(candidates, (codes, &probe), bounds, found),
         None => {
             ranking.measured(candidates, found);
-            forest.codes.inspect(|codes| codes.spend(candidates.len()));
+            forest.codes.inspect(|codes| codes.make_some(forest.nodes, candidates, candidates.len()));
         }
     }
     candidates.clear();

@@ -162,28 +162,28 @@ fn codes_are_kept_where_they_are_much_smaller() {
 }
 
 #[test]
-fn searches_make_codes_of_what_they_meet_once_they_looked_at_enough() {
+fn searches_make_codes_of_what_they_meet_again_and_read_them_once_there_are_enough() {
     let layout = Layout::new(64, Metric::Angular, Format::Release).unwrap();
-    let codes = Codes::of_any(&layout, 100).expect("codes");
+    let [codes, all] = [0, 1].map(|_| Codes::of_any(&layout, 100).expect("codes"));
+    assert!(all.awake(), "codes that are made at once are read at once");
+    let codes = codes.of_what_is_met();
     let mut generator = StdRng::seed_from_u64(34);
     let words: Vec<u32> = (0..100).flat_map(|_| item(&layout, &vector(&mut generator, 64, 0, 1.0))).collect();
     let nodes = Nodes::new(&layout, &words);
-    let met: Vec<u32> = (0..40).collect();
+    all.make_all(nodes);
+    let met: Vec<u32> = (20..60).rev().collect();
     let made = || (0..100).filter(|&item| codes.get(item).is_some()).collect::<Vec<_>>();
-    codes.spend(99);
+    codes.make_some(nodes, &met, met.len());
+    assert!(made().is_empty() && !codes.awake(), "nothing was met before");
+    codes.make_some(nodes, &met, met.len());
+    assert_eq!(made().len(), met.len().div_ceil(SHARE), "one in {SHARE} of what is met again");
     assert!(!codes.awake());
-    codes.make_some(nodes, &met[..1], 1);
-    assert!(codes.awake() && made().is_empty(), "as many candidates as items, and no more");
-    codes.make_some(nodes, &met, 40);
-    assert!((1..=40 / SHARE + 1).contains(&made().len()), "one in {SHARE}: {:?}", made());
-    assert!(made().iter().all(|&item| item < 40 / CLEARED as u32), "the first few alone: {:?}", made());
-    for _ in 0..2 * SHARE {
-        // Those that have a code are measured no more.
-        let without: Vec<u32> = met.iter().copied().filter(|&item| codes.get(item).is_none()).collect();
-        codes.make_some(nodes, &without, 40);
+    for _ in 0..SHARE {
+        codes.make_some(nodes, &met, met.len());
     }
-    assert_eq!(made(), met, "all that is met often");
-    let codes = Codes::of_any(&layout, 100).expect("codes");
-    codes.wake();
+    assert_eq!(made(), (20..60).collect::<Vec<_>>(), "all that is met often");
     assert!(codes.awake());
+    for item in 20..60 {
+        assert_eq!(codes.get(item), all.get(item), "the code of item {item}");
+    }
 }
