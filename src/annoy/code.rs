@@ -188,12 +188,16 @@ impl Codes {
     /// item may have to be met once more.
     pub(super) fn make_some(&self, nodes: Nodes<'_>, measured: &[u32], candidates: usize) {
         let Some(met) = &self.met else { return };
-        let (mut room, mut coded) = (candidates.div_ceil(SHARE), 0);
-        for &item in measured {
+        let (mut room, mut new, mut coded) = (candidates.div_ceil(SHARE), 0, 0);
+        for (at, &item) in measured.iter().enumerate() {
             let place = &met.places[item as usize];
             match place.load(Ordering::Relaxed) {
-                UNMET => place.store(MET, Ordering::Relaxed),
-                MET if room > 0 && nodes.at(item as usize).descendants() == 1 => {
+                UNMET => {
+                    new += 1;
+                    place.store(MET, Ordering::Relaxed);
+                }
+                // Where most is new, little will be met again soon.
+                MET if room > 0 && 2 * new <= at && nodes.at(item as usize).descendants() == 1 => {
                     room -= 1;
                     self.add(item, nodes.at(item as usize));
                 }
