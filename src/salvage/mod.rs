@@ -11,7 +11,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use report::SalvageReport;
 use sources::{Origin, Sources};
@@ -49,8 +49,8 @@ const BATCH_BYTES: usize = 4 << 20;
 /// # Errors
 ///
 /// [`Error::NotAStore`] if there are neither rows nor segments, [`Error::Locked`] if the store is open for writing,
-/// [`Error::InvalidArgument`] if `target` exists, [`Error::Io`] if a file cannot be read or the new store not be written.
-/// Damage is no error but part of the report.
+/// [`Error::InvalidArgument`] if `target` exists or lies in the store, [`Error::Io`] if a file cannot be read or the new store
+/// not be written. Damage is no error but part of the report.
 pub fn salvage(path: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<SalvageReport> {
     let (path, target) = (path.as_ref(), target.as_ref());
     if fs::is_dir(path)? != Some(true) {
@@ -58,6 +58,10 @@ pub fn salvage(path: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Salva
     }
     if fs::is_dir(target)?.is_some() {
         let what = format!("expected a path where nothing is, found {} in use", target.display());
+        return Err(Error::InvalidArgument(what));
+    }
+    if absolute(target).starts_with(absolute(path)) {
+        let what = format!("expected a path outside of the damaged store, found {}", target.display());
         return Err(Error::InvalidArgument(what));
     }
     let _lock = DirLock::share(path)?;
@@ -71,6 +75,11 @@ pub fn salvage(path: impl AsRef<Path>, target: impl AsRef<Path>) -> Result<Salva
     store.flush()?;
     store.close()?;
     Ok(report)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    // Fails for an empty path, and where there is no current directory; the path then says what can be said.
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Hands every item that is intact to `put`, in the version that is to be taken.

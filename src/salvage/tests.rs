@@ -327,6 +327,10 @@ fn what_cannot_be_salvaged_is_refused() {
     store.close().unwrap();
     let taken = salvage(&path, dir.path()).unwrap_err();
     assert!(taken.to_string().contains("in use"), "{taken}");
+    // It was written into the damaged store, which is promised not to change.
+    let inside = salvage(&path, path.join("inside")).unwrap_err();
+    assert!(inside.to_string().contains("outside of the damaged store"), "{inside}");
+    assert!(!path.join("inside").exists());
 }
 
 /// Rows and records of bits are shorter, and are found all the same; so are those of the metric whose codes are bytes.
