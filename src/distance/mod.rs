@@ -4,10 +4,10 @@
 //! by name (`scalar`, `portable`, `ssse3`, `avx2`, `avx512`, `avx512vnni`) for tests and benchmarks; a set that the
 //! processor lacks is never used, whatever the variable says.
 //!
-//! What sets agree on: [`Kernels::dot_i8`], [`Kernels::dots_i8`], [`Kernels::dots_codes`], [`Kernels::hamming`], [`Kernels::scan_bytes`], the
-//! integer sums of [`Kernels::scan`] and everything in `lanewise` (the Hadamard transform, the table of a query,
-//! rounding to bytes and quantising) are equal bit for bit. Sums of floats differ by rounding, because they are added in another
-//! order: by at most the length times half an epsilon, relative to the sum of magnitudes.
+//! What sets agree on: [`Kernels::dot_i8`], [`Kernels::dots_i8`], [`Kernels::dots_codes`], [`Kernels::hamming`],
+//! [`Kernels::scan_bytes`], the integer sums of [`Kernels::scan`] and everything in `lanewise` (the Hadamard transform, the
+//! table of a query, rounding to bytes and quantising) are equal bit for bit. Sums of floats differ by rounding, because they
+//! are added in another order: by at most the length times half an epsilon, relative to the sum of magnitudes.
 
 mod byte_scan;
 mod coded;

@@ -152,8 +152,8 @@ const HEADROOM: f64 = 2.0;
 const LEAST_ROOTS: f64 = 24.0;
 const USUAL_RECALL: f32 = 0.95;
 
-/// The share of the least effort that is scanned as items, six roots, however many times they count: where leaves hold several such
-/// clouds each, the centroids of all are far compared with what is found first.
+/// The share of the least effort that is scanned as items, six roots, however many times they count: where leaves hold
+/// several such clouds each, the centroids of all are far compared with what is found first.
 const LEAST_SHARE: f64 = 1.0 / 4.0;
 
 /// The effort at a recall, linear in the share of neighbours missed (on a logarithmic scale).
