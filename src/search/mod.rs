@@ -55,7 +55,7 @@ pub(crate) enum Reach {
 
 /// How many times its standard error the estimate of an item may be off before a search loses it. More costs exact
 /// distances: 1.9 loses one neighbour in a thousand or two. Where every leaf is scanned, 5 takes a third more of them than 3,
-/// which are few beside the codes, and loses none: with 3 one of 150 items was lost whose distance was the largest asked for.
+/// which are few beside the codes; with 3 a few items were lost whose distance was the largest asked for, with 5 none.
 const ERROR_BOUND: f32 = 1.9;
 const ERROR_BOUND_OF_EVERY_LEAF: f32 = LOSES_NONE;
 
